@@ -1,0 +1,1 @@
+"""Read data sets and measure instance segmentation."""

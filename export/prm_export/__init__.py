@@ -1,0 +1,1 @@
+"""Turn a trained classifier into a deployable bundle."""

@@ -1,0 +1,1 @@
+"""Segment proposals and the retrieval of instance masks from them."""

@@ -1,0 +1,81 @@
+"""The manifest of a bundle: what a device has to know to run it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from prm_proposals.settings import ProposalSettings, RetrievalSettings
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Preprocessing(_Model):
+    """How a frame becomes the network's input: resized keeping its aspect, then ``(RGB - mean) / std``.
+
+    The long side becomes ``size`` pixels and each side is rounded to the nearest multiple of ``multiple``
+    (at least one), so the image is stretched by at most ``multiple / 2`` pixels.
+    """
+
+    size: Annotated[int, Field(gt=0)] = 448
+    multiple: Annotated[int, Field(gt=0)] = 32
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class TensorSpec(_Model):
+    """A graph input or output; a string in ``shape`` is a free dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class GraphSpec(_Model):
+    """One compiled graph: its file in the bundle and its signature."""
+
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class PeakSettings(_Model):
+    """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper)."""
+
+    window: int = 3
+    max_peaks: int = 64
+    stop_stride: int = 2
+    rule: Literal["exact"] = "exact"
+
+
+class Provenance(_Model):
+    """Where a model comes from and what it was measured to do."""
+
+    prm_edge_version: str
+    created: str
+    git_commit: str | None = None
+    backbone: str | None = None
+    data: str | None = None
+    recipe: str | None = None
+    metrics: dict[str, float] = {}
+    metrics_protocol: str | None = None
+
+
+class Manifest(_Model):
+    """Everything about a bundle except its weights (``manifest.json``)."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    forward: GraphSpec
+    backprop: GraphSpec
+    peaks: PeakSettings = PeakSettings()
+    proposals: ProposalSettings = ProposalSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    provenance: Provenance
+    sha256: dict[str, str] = {}

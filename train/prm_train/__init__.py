@@ -1,0 +1,1 @@
+"""Train a classifier with peak stimulation from image-level labels."""
