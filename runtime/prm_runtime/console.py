@@ -25,7 +25,7 @@ class PrmError(Exception):
 class DefaultCommandGroup(TyperGroup):
     """A command group that runs its first command when the first argument names none.
 
-    ``prm-run clip.mp4`` means ``prm-run segment clip.mp4``, and ``prm-run doctor`` stays a command of its own.
+    ``prm-run clip.mp4`` means ``prm-run segment clip.mp4``; ``prm-run doctor`` stays a command of its own.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -52,8 +52,10 @@ def run(app: typer.Typer) -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app()
-    except (PrmError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
-        stderr.print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
+        is_expected = isinstance(error, (PrmError, OSError))
+        text = str(error) if is_expected else f"{type(error).__name__}: {error} (--debug shows where)"
+        stderr.print("[bold red]error:[/]", escape(text), highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -1,0 +1,70 @@
+"""Retrieval of segment proposals by Eq. 6 (Sec. 3.4), for all peaks and proposals at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_proposals.contour import contour_groups
+from prm_proposals.evidence import Evidence, Retrieved, instance_scores
+from prm_proposals.maps import resample_mass, superpixel_sums, upsample
+from prm_proposals.nms import mask_nms
+from prm_proposals.settings import Eq6Settings, RetrievalSettings
+
+
+def eq6_scores(evidence: Evidence, settings: Eq6Settings) -> NDArray[np.float32]:
+    """``α R∗S + R∗Ŝ − β Q∗S`` of every peak and every proposal, float32 [P, N].
+
+    R is a peak's PRM (mass 1), Ŝ the contour of the proposal S by morphological gradient, and Q the
+    background: where the bilinear class map is below ``background_bias`` times its mean. The last term is
+    divided by the picture's area, so that all three are shares of 1 and α and β carry over between sizes.
+
+    On superpixels each term is a matrix product: PRM mass per superpixel with ``members``, PRM mass near the
+    borders with the contours of the proposals, background per superpixel with ``members``.
+
+    Args:
+        evidence: One frame.
+        settings: α, β, the background bias and the width of the contour.
+    """
+    gallery = evidence.gallery
+    labels, members = gallery.labels, gallery.members
+    count = members.shape[1]
+    inside = members.T.astype(np.float32)
+    prms = resample_mass(evidence.prms, labels.shape)
+    groups = contour_groups(labels, settings.contour_width)
+
+    classes, which = np.unique(evidence.peaks[:, 0], return_inverse=True)
+    maps = upsample(evidence.class_maps[classes], labels.shape)
+    background = maps < settings.background_bias * maps.mean(axis=(1, 2), keepdims=True)
+
+    instance_aware = superpixel_sums(prms, labels, count) @ inside
+    boundary_aware = groups.mass(prms) @ groups.crossed(members)
+    class_aware = (
+        superpixel_sums(background.astype(np.float32), labels, count) @ inside / np.float32(labels.size)
+    )
+    scores: NDArray[np.float32] = (
+        np.float32(settings.alpha) * instance_aware
+        + boundary_aware
+        - np.float32(settings.beta) * class_aware[which]
+    )
+    return scores
+
+
+class Eq6Retrieval:
+    """Algorithm 1: each peak takes the proposal of the highest Eq. 6, then mask NMS within each class."""
+
+    def __init__(self, settings: RetrievalSettings) -> None:
+        """Keep the settings."""
+        self.settings = settings
+
+    def __call__(self, evidence: Evidence) -> Retrieved:
+        """Instances of one frame, best first; scores are those of :func:`evidence.instance_scores`."""
+        gallery, classes = evidence.gallery, evidence.peaks[:, 0].astype(np.int64)
+        if len(classes) == 0 or len(gallery) == 0:
+            nothing = np.zeros(0, np.int64)
+            empty = np.zeros((0, gallery.members.shape[1]), bool)
+            return Retrieved(nothing, np.zeros(0, np.float32), nothing, empty, np.full(len(classes), -1))
+        scores = instance_scores(evidence)
+        members = gallery.members[eq6_scores(evidence, self.settings.eq6).argmax(axis=1)]
+        kept, owners = mask_nms(members, scores, classes, evidence.graph.sizes, self.settings.nms_iou)
+        return Retrieved(classes[kept], scores[kept], kept, members[kept], owners)

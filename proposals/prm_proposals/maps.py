@@ -1,0 +1,52 @@
+"""Maps of any resolution on the superpixel grid."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def resample_mass(prms: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Peak response maps on another grid with the same total mass.
+
+    Args:
+        prms: float32 [P, h2, w2], each >= 0.
+        shape: The grid (h, w).
+
+    Returns:
+        float32 [P, h, w]; each map sums to what it summed to before.
+    """
+    height, width = shape
+    result = np.zeros((len(prms), height, width), np.float32)
+    method = cv2.INTER_AREA if prms.shape[1] > height else cv2.INTER_LINEAR
+    for prm, out in zip(prms, result, strict=True):
+        cv2.resize(prm, (width, height), dst=out, interpolation=method)
+        total = float(out.sum(dtype=np.float64))
+        if total > 0:
+            out *= np.float32(float(prm.sum(dtype=np.float64)) / total)
+    return result
+
+
+def upsample(maps: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bilinear maps on another grid, float32 [n, h, w], of maps float32 [n, h', w']."""
+    height, width = shape
+    result = np.empty((len(maps), height, width), np.float32)
+    for source, out in zip(maps, result, strict=True):
+        cv2.resize(source, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+    return result
+
+
+def superpixel_sums(maps: NDArray[np.float32], labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+    """Sum of each map over each superpixel, float32 [n, K].
+
+    Args:
+        maps: [n, h, w] on the grid of ``labels``.
+        labels: int32 [h, w], values 0..count-1.
+        count: Number of superpixels, K.
+    """
+    flat = labels.ravel()
+    sums = np.empty((len(maps), count), np.float32)
+    for source, out in zip(maps, sums, strict=True):
+        out[:] = np.bincount(flat, weights=source.ravel(), minlength=count)
+    return sums

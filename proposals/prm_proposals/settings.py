@@ -1,0 +1,124 @@
+"""Everything about proposals and retrieval that a bundle's manifest can set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """One merge tree: which cues its region distance adds up (see :mod:`prm_proposals.merging`).
+
+    Attributes:
+        boundary: Weight of the mean boundary strength between two regions.
+        features: Names of the network feature maps whose distance is added.
+        lab: Weight of the distance of mean Lab colours.
+        size_power: Exponent of the size factor; 0 ignores sizes.
+    """
+
+    boundary: float
+    features: tuple[str, ...] = ()
+    lab: float = 0.0
+    size_power: float = 0.5
+
+
+@dataclass(frozen=True)
+class ProposalSettings:
+    """The proposal generator.
+
+    Attributes:
+        long_side: Long side in pixels of the grid that superpixels live on.
+        max_proposals: Most proposals of one picture, best first.
+        trees: The merge trees whose nodes and pairs are the candidates.
+        superpixel_scale: Felzenszwalb and Huttenlocher's k: larger means fewer superpixels.
+        superpixel_min_size: Smallest superpixel in pixels of the grid.
+        min_area: Smallest proposal as a share of the picture.
+        max_area: Largest proposal as a share of the picture.
+        suppression_iou: Proposals that overlap a better one more than this are dropped.
+    """
+
+    long_side: int = 320
+    max_proposals: int = 1000
+    trees: tuple[TreeSettings, ...] = (
+        TreeSettings(boundary=1.0),
+        TreeSettings(boundary=0.7, lab=0.1),
+    )
+    superpixel_scale: float = 150.0
+    superpixel_min_size: int = 20
+    min_area: float = 0.001
+    max_area: float = 0.9
+    suppression_iou: float = 0.9
+
+
+@dataclass(frozen=True)
+class Eq6Settings:
+    """Free parameters of Eq. 6.
+
+    Attributes:
+        alpha: Weight of the instance-aware term (PRM mass inside the proposal).
+        beta: Weight of the class-aware term (background inside the proposal, as a share of the picture).
+        background_bias: Pixels whose response is below this times the mean of their class map are background.
+        contour_width: Side in pixels of the square that the morphological gradient uses; odd.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    background_bias: float = 1.0
+    contour_width: int = 5
+
+
+@dataclass(frozen=True)
+class WalkSettings:
+    """Free parameters of the random walk from the class maps, split by grouped peaks.
+
+    Attributes:
+        foreground_level: Response relative to the class's maximum where foreground and background balance.
+        foreground_scale: Relative response per logit of the foreground prior.
+        boundary_scale: Boundary strength over which a connection falls to 1/e.
+        lab_scale: Lab distance over which a connection falls to 1/e.
+        restart: Weight of a superpixel's own prior per pixel, against its connections.
+        peak_similarity: Weight of two PRMs' Bhattacharyya overlap when peaks are grouped.
+        peak_distance: Distance of two peaks in class-map cells that counts 1 against grouping them.
+    """
+
+    foreground_level: float = 0.15
+    foreground_scale: float = 0.1
+    boundary_scale: float = 1.5
+    lab_scale: float = 10.0
+    restart: float = 0.001
+    peak_similarity: float = 2.5
+    peak_distance: float = 8.0
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """How masks are retrieved from peaks, class maps and proposals.
+
+    Attributes:
+        method: ``"walk"`` or ``"eq6"``.
+        presence: ``max M_c + s_c`` that a class has to exceed to be taken as present.
+        peak_floor: Response that a peak has to exceed to count.
+        peak_ratio: Smallest response of a peak relative to the best peak of its class.
+        max_peaks: Most peaks that are back-propagated per frame, best first.
+        nms_iou: Masks of one class that overlap more are duplicates.
+        merge_prms: Add the PRMs of suppressed or grouped peaks to that of their instance's best peak.
+        score_offset: Raw score that maps to 0.5.
+        score_scale: Logits per unit of the logistic score.
+        class_presence: ``presence`` of single classes, by class name.
+        eq6: Free parameters of Eq. 6.
+        walk: Free parameters of the random walk.
+    """
+
+    method: Literal["eq6", "walk"] = "walk"
+    presence: float = 6.0
+    peak_floor: float = 2.0
+    peak_ratio: float = 0.3
+    max_peaks: int = 32
+    nms_iou: float = 0.5
+    merge_prms: bool = False
+    score_offset: float = 6.0
+    score_scale: float = 2.0
+    class_presence: dict[str, float] = field(default_factory=dict)
+    eq6: Eq6Settings = Eq6Settings()
+    walk: WalkSettings = WalkSettings()

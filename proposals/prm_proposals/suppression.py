@@ -1,0 +1,114 @@
+"""Greedy suppression of near-duplicate proposals, held as bit sets over superpixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def _node_bits(leaves, children):  # type: ignore[no-untyped-def]
+    nodes = leaves + len(children)
+    bits = np.zeros((nodes, (leaves + 7) // 8), np.uint8)
+    for leaf in range(leaves):
+        bits[leaf, leaf >> 3] = 1 << (leaf & 7)
+    for m in range(len(children)):
+        bits[leaves + m] = bits[children[m, 0]] | bits[children[m, 1]]
+    return bits
+
+
+def node_bits(leaves: int, children: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Which leaves each node of a merge tree holds, uint8 [T, ceil(K / 8)], little-endian bits.
+
+    Args:
+        leaves: Number of superpixels, K.
+        children: The two nodes that node K + m joins, int32 [T - K, 2].
+    """
+    bits: NDArray[np.uint8] = _node_bits(leaves, children)
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def _suppress(bits, pairs, areas, sizes, iou, most):  # type: ignore[no-untyped-def]
+    row_bytes = bits.shape[1]
+    # pixels[b, v]: pixels of the superpixels whose bits are set in value v of byte b
+    pixels = np.zeros((row_bytes, 256), np.float32)
+    for byte in range(row_bytes):
+        for value in range(1, 256):
+            top = 7
+            while not (value >> top) & 1:
+                top -= 1
+            superpixel = 8 * byte + top
+            pixels[byte, value] = pixels[byte, value - (1 << top)]
+            if superpixel < sizes.size:
+                pixels[byte, value] += sizes[superpixel]
+
+    # An overlap beyond `iou` needs areas within that ratio: duplicates lie in three buckets of log area.
+    step = -np.log(iou)
+    bucket_of = np.empty(len(pairs), np.int32)
+    for n in range(len(pairs)):
+        bucket_of[n] = int(np.log(areas[n]) / step) + 1
+    head = np.full(bucket_of.max() + 2, -1, np.int32)
+    following = np.empty(most, np.int32)
+
+    kept = np.empty(most, np.int32)
+    rows = np.empty((most, row_bytes), np.uint8)
+    count = 0
+    for n in range(len(pairs)):
+        if count == most:
+            break
+        row = rows[count]
+        for byte in range(row_bytes):
+            row[byte] = bits[pairs[n, 0], byte] | bits[pairs[n, 1], byte]
+        duplicate = False
+        for bucket in range(bucket_of[n] - 1, bucket_of[n] + 2):
+            other = head[bucket]
+            while other >= 0 and not duplicate:
+                # |A xor B| < (|A| + |B|) (1 - iou) / (1 + iou)  is  IoU > iou
+                allowed = (areas[n] + areas[kept[other]]) * (1 - iou) / (1 + iou)
+                difference = abs(areas[n] - areas[kept[other]])
+                if difference < allowed:
+                    difference = 0.0
+                    for byte in range(row_bytes):
+                        difference += pixels[byte, row[byte] ^ rows[other, byte]]
+                        if difference >= allowed:
+                            break
+                    duplicate = difference < allowed
+                other = following[other]
+            if duplicate:
+                break
+        if not duplicate:
+            kept[count] = n
+            following[count] = head[bucket_of[n]]
+            head[bucket_of[n]] = count
+            count += 1
+    return kept[:count], rows[:count]
+
+
+def suppress(
+    bits: NDArray[np.uint8],
+    pairs: NDArray[np.int32],
+    areas: NDArray[np.float32],
+    sizes: NDArray[np.float32],
+    iou: float,
+    most: int,
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Keep candidates, best first, that overlap no kept one by more than ``iou``, until there are ``most``.
+
+    Args:
+        bits: Superpixels of tree nodes, uint8 [T, ceil(K / 8)] (:func:`node_bits`).
+        pairs: Candidates in order of rank, each the union of two rows of ``bits``, int32 [N, 2].
+        areas: Pixels of each candidate, float32 [N], all >= 1.
+        sizes: Pixels of each superpixel, float32 [K].
+        iou: Largest overlap of two kept candidates, in (0, 1).
+        most: Most candidates to keep.
+
+    Returns:
+        ``(kept, members)``: indices of the kept candidates, int32 [n]; their superpixels, bool [n, K].
+    """
+    if len(pairs) == 0:
+        return np.zeros(0, np.int32), np.zeros((0, len(sizes)), bool)
+    kept, rows = _suppress(bits, pairs, areas, sizes, iou, most)
+    members = np.unpackbits(rows, axis=1, count=len(sizes), bitorder="little").astype(bool)
+    return kept, members

@@ -1,0 +1,132 @@
+"""Random walk from the class maps over superpixels, split by grouped peaks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_proposals.evidence import Evidence, Retrieved, instance_scores
+from prm_proposals.grouping import group_peaks
+from prm_proposals.maps import resample_mass, superpixel_sums, upsample
+from prm_proposals.regions import RegionGraph
+from prm_proposals.settings import RetrievalSettings, WalkSettings
+
+
+def class_prior(
+    class_maps: NDArray[np.float32], graph: RegionGraph, settings: WalkSettings
+) -> NDArray[np.float64]:
+    """Prior Y of background and each class per superpixel, float64 [K, 1 + C], rows with sum 1.
+
+    A softmax over 0 for the background and ``(S_c / max M_c − level) / scale`` for class c, with S_c the mean
+    of the bilinear class map over the superpixel.
+
+    Args:
+        class_maps: M of the live classes, float32 [C, h, w], each with a positive maximum.
+        graph: Superpixels.
+        settings: ``foreground_level`` and ``foreground_scale``.
+    """
+    sums = superpixel_sums(upsample(class_maps, graph.labels.shape), graph.labels, graph.count)
+    relative = sums / graph.sizes / class_maps.max(axis=(1, 2))[:, None]
+    logits = np.zeros((graph.count, 1 + len(class_maps)))
+    logits[:, 1:] = ((relative - settings.foreground_level) / settings.foreground_scale).T
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    prior: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return prior
+
+
+def random_walk(
+    prior: NDArray[np.float64], graph: RegionGraph, settings: WalkSettings
+) -> NDArray[np.float64]:
+    """Spread priors over the region graph: solve ``(diag(u) + D − W) F = diag(u) Y`` for F, float64 [K, n].
+
+    ``w_ij = border length · exp(−boundary / boundary_scale) · exp(−‖Δ Lab‖ / lab_scale)``,
+    ``u_i = restart · pixels``. F_i is the prior at which a walker that starts in superpixel i gives up.
+
+    Args:
+        prior: Y, float64 [K, n].
+        graph: Superpixels and borders.
+        settings: Scales and ``restart``.
+    """
+    i, j = graph.edges.T
+    colour = np.sqrt(((graph.lab[i] - graph.lab[j]) ** 2).sum(axis=1))
+    connection = graph.border * np.exp(
+        -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
+    )
+    restart = settings.restart * graph.sizes.astype(np.float64)
+    system = np.zeros((graph.count, graph.count))
+    system[i, j] = system[j, i] = -connection
+    system[np.diag_indices(graph.count)] = restart - system.sum(axis=1)
+    return np.asarray(np.linalg.solve(system, restart[:, None] * prior), dtype=np.float64)
+
+
+class WalkRetrieval:
+    """Class regions by random walk from the class maps, each split among its groups of peaks."""
+
+    def __init__(self, settings: RetrievalSettings) -> None:
+        """Keep the settings."""
+        self.settings = settings
+
+    def __call__(self, evidence: Evidence) -> Retrieved:
+        """Instances of one frame, best first: one per group of peaks that wins any superpixel."""
+        graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
+        owners = np.full(len(peak_classes), -1, np.int64)
+        if len(peak_classes) == 0:
+            nothing = np.zeros(0, np.int64)
+            return Retrieved(
+                nothing, np.zeros(0, np.float32), nothing, np.zeros((0, graph.count), bool), owners
+            )
+        settings = self.settings.walk
+        classes = np.unique(peak_classes)
+        mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
+        prior = class_prior(evidence.class_maps[classes], graph, settings)
+
+        groups = np.zeros(len(peak_classes), np.int64)  # within the class
+        shares = []  # Y_c · r_g of every group g of every class that has several
+        for column, c in enumerate(classes, start=1):
+            own = np.flatnonzero(peak_classes == c)
+            groups[own] = group_peaks(
+                evidence.class_maps[c],
+                evidence.peaks[own, 1:],
+                evidence.peak_scores[own],
+                mass[own],
+                settings,
+            )
+            if groups[own].any():
+                shares.append(prior[:, column, None] * _responsibilities(mass[own], groups[own]))
+        # All classes and all splits are right-hand sides of one system: it is factorised once per frame.
+        walked = random_walk(np.concatenate([prior, *shares], axis=1), graph, settings)
+        region = walked[:, : 1 + len(classes)].argmax(axis=1)
+        column_of_split = 1 + len(classes)
+
+        scores = instance_scores(evidence)
+        best_peaks, members, owned = [], [], []
+        for column, c in enumerate(classes, start=1):
+            own = np.flatnonzero(peak_classes == c)
+            count = int(groups[own].max()) + 1
+            inside = region == column
+            split = np.zeros(graph.count, np.int64)
+            if count > 1:
+                split = walked[:, column_of_split : column_of_split + count].argmax(axis=1)
+                column_of_split += count
+            for g in range(count):
+                member = inside & (split == g)
+                if member.any():
+                    peaks = own[groups[own] == g]
+                    best_peaks.append(int(peaks[evidence.peak_scores[peaks].argmax()]))
+                    members.append(member)
+                    owned.append(peaks)
+        best = np.array(best_peaks, np.int64)
+        order = np.argsort(-scores[best], kind="stable")
+        for instance, source in enumerate(order):
+            owners[owned[source]] = instance
+        best = best[order]
+        stacked = np.array(members, bool).reshape(-1, graph.count)[order]
+        return Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+
+
+def _responsibilities(mass: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share r_g of each group in each superpixel by PRM mass, float64 [K, G]; equal where no PRM reaches."""
+    count = int(groups.max()) + 1
+    total = np.stack([mass[groups == g].mean(axis=0, dtype=np.float64) for g in range(count)], axis=1)
+    reach = total.sum(axis=1, keepdims=True)
+    return np.where(reach > 0, total / np.where(reach > 0, reach, 1), 1 / count)

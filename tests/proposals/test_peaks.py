@@ -1,0 +1,64 @@
+"""Which peaks live, and calibrated scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prm_proposals.peaks import live_peaks
+from prm_proposals.retrieval import create_retrieval, probability
+from prm_proposals.settings import RetrievalSettings
+from prm_proposals.walk import WalkRetrieval
+
+CLASSES = ("cat", "dog")
+#            cat 9       dog 8       cat 4       cat 2.5     dog 1.9     unused
+PEAKS = np.array([[0, 0, 0], [1, 1, 1], [0, 2, 2], [0, 0, 2], [1, 2, 0], [-1, -1, -1]])
+SCORES = np.array([9, 8, 4, 2.5, 1.9, -np.inf], np.float32)
+
+
+def live(aggregates=(1.0, 1.0), **changes) -> list[int]:
+    maps = np.full((2, 3, 3), -1, np.float32)
+    for (c, row, col), score in zip(PEAKS[:5], SCORES, strict=False):
+        maps[c, row, col] = score
+    settings = RetrievalSettings(**{"presence": 6, "peak_floor": 2, "peak_ratio": 0.3, **changes})
+    return live_peaks(PEAKS, SCORES, maps, np.float32(aggregates), settings, CLASSES).tolist()
+
+
+def test_floor_and_ratio():
+    assert live() == [0, 1, 2]
+    assert live(peak_ratio=0.0) == [0, 1, 2, 3]
+    assert live(peak_ratio=0.0, peak_floor=0) == [0, 1, 2, 3, 4]
+
+
+def test_presence_is_the_maximum_plus_the_aggregate():
+    assert live(presence=10) == []  # 9 + 1 does not exceed 10
+    assert live(presence=9.5) == [0, 2]
+    assert live(aggregates=(-4, 1)) == [1]
+    assert live(class_presence={"dog": 20}) == [0, 2]
+
+
+def test_the_best_peaks_are_kept():
+    assert live(max_peaks=2) == [0, 1]
+
+
+def test_class_names_have_to_fit():
+    with pytest.raises(ValueError, match="unknown classes"):
+        live(class_presence={"unicorn": 1})
+    with pytest.raises(ValueError, match="one class name per class map"):
+        live_peaks(PEAKS, SCORES, np.zeros((3, 3, 3), np.float32), np.zeros(3), RetrievalSettings(), CLASSES)
+
+
+def test_probability_is_logistic_monotone_and_finite():
+    settings = RetrievalSettings(score_offset=6, score_scale=2)
+    values = probability([-1e9, 2, 6, 10, 1e9], settings)
+    assert values[2] == 0.5
+    assert values[1] == pytest.approx(1 / (1 + np.exp(2)))
+    assert (np.diff(values) > 0).all()
+    assert values.min() > 0
+    assert values.max() <= 1
+
+
+def test_an_unknown_method_is_named():
+    assert isinstance(create_retrieval(RetrievalSettings(method="walk")), WalkRetrieval)
+    with pytest.raises(ValueError, match="magic"):
+        create_retrieval(RetrievalSettings(method="magic"))

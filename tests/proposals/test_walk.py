@@ -1,0 +1,92 @@
+"""The random walk, against a walk that is simulated step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.fixtures.evidence import random_evidence
+from tests.oracles import walk as oracle
+
+from prm_proposals.grouping import group_peaks, saddles
+from prm_proposals.settings import RetrievalSettings, WalkSettings
+from prm_proposals.walk import WalkRetrieval, class_prior, random_walk
+
+SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_solving_equals_walking(seed: int):
+    evidence = random_evidence(seed)
+    settings = WalkSettings()
+    prior = class_prior(evidence.class_maps, evidence.graph, settings)
+    np.testing.assert_allclose(prior, oracle.priors(evidence.class_maps, evidence.graph, settings), atol=1e-5)
+    walked = random_walk(prior, evidence.graph, settings)
+    for column in range(prior.shape[1]):
+        expected = oracle.absorb(prior[:, column], evidence.graph, settings)
+        np.testing.assert_allclose(walked[:, column], expected, atol=1e-7)
+    np.testing.assert_allclose(walked.sum(axis=1), 1, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_saddles_are_the_highest_passes(seed: int):
+    evidence = random_evidence(seed, classes=1)
+    found = saddles(evidence.class_maps[0], evidence.peaks[:, 1:])
+    for i, a in enumerate(evidence.peaks[:, 1:]):
+        for j, b in enumerate(evidence.peaks[:, 1:]):
+            assert found[i, j] == pytest.approx(oracle.saddle(evidence.class_maps[0], a, b))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("settings", [WalkSettings(), SEPARATING], ids=["default", "separating"])
+def test_groups_are_connected_components_of_joined_pairs(seed: int, settings: WalkSettings):
+    evidence = random_evidence(seed, classes=1, peaks=8)
+    rng = np.random.default_rng(seed)
+    mass = rng.dirichlet(np.full(30, 0.2), len(evidence.peaks)).astype(np.float32)
+    arguments = (evidence.class_maps[0], evidence.peaks[:, 1:], evidence.peak_scores, mass, settings)
+    assert group_peaks(*arguments).tolist() == oracle.group(*arguments)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("walk", [WalkSettings(), SEPARATING], ids=["default", "separating"])
+def test_instances_equal_the_recipe_step_by_step(seed: int, walk: WalkSettings):
+    evidence = random_evidence(seed, peaks=7, classes=2)
+    settings = RetrievalSettings(walk=walk)
+    found = WalkRetrieval(settings)(evidence)
+    expected = sorted(oracle.instances(evidence, settings), key=lambda instance: -instance[1])
+    assert found.class_ids.tolist() == [instance[0] for instance in expected]
+    np.testing.assert_allclose(found.scores, [instance[1] for instance in expected], rtol=1e-5)
+    assert found.peak_indices.tolist() == [instance[2] for instance in expected]
+    assert np.array_equal(found.members, np.array([instance[3] for instance in expected]))
+    for n, instance in enumerate(expected):
+        assert np.flatnonzero(found.owners == n).tolist() == instance[4]
+
+
+def test_the_separating_case_has_classes_of_several_instances():
+    counts = [
+        np.bincount(WalkRetrieval(RetrievalSettings(walk=SEPARATING))(random_evidence(seed, 7, 2)).class_ids)
+        for seed in range(4)
+    ]
+    assert max(count.max() for count in counts) > 1
+
+
+def test_instances_never_overlap_and_are_ordered():
+    found = WalkRetrieval(RetrievalSettings(walk=SEPARATING))(random_evidence(7, peaks=12))
+    assert found.members.sum(axis=0).max() == 1
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_no_peaks_no_instances():
+    evidence = random_evidence(0)
+    evidence = replace(evidence, peaks=evidence.peaks[:0], peak_scores=evidence.peak_scores[:0])
+    found = WalkRetrieval(RetrievalSettings())(replace(evidence, prms=evidence.prms[:0]))
+    assert found.members.shape == (0, evidence.graph.count)
+
+
+def test_a_peak_whose_prm_is_empty_does_no_harm():
+    evidence = random_evidence(4, peaks=5, classes=1)
+    prms = evidence.prms.copy()
+    prms[0] = 0
+    found = WalkRetrieval(RetrievalSettings(walk=SEPARATING))(replace(evidence, prms=prms))
+    assert np.isfinite(found.scores).all()
