@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from prm_proposals.settings import ProposalSettings, RetrievalSettings
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+from prm_proposals.settings import ProposalSettings, RetrievalSettings
+
+SCHEMA_VERSION: Final = 1
 
 
 class _Model(BaseModel):

@@ -1,0 +1,68 @@
+"""Inference engines behind one small interface.
+
+Each engine is one module, imported only when it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import cast
+
+from prm_runtime.backends.base import Backend, Graph
+from prm_runtime.console import PrmError
+
+__all__ = ["BACKENDS", "Backend", "BackendInfo", "Graph", "create_backend"]
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """Where an engine comes from.
+
+    Attributes:
+        module: Module of this package that wraps it.
+        factory: Its class there.
+        requires: Packages that must be importable.
+        install: The command that installs them.
+    """
+
+    module: str
+    factory: str
+    requires: Sequence[str]
+    install: str
+
+    def missing(self) -> list[str]:
+        """Names of the required packages that are not installed."""
+        return [name for name in self.requires if find_spec(name) is None]
+
+
+BACKENDS = {
+    "onnxruntime": BackendInfo(
+        "onnxruntime_cpu", "OnnxRuntimeCpu", ("onnxruntime",), "pip install --force-reinstall onnxruntime"
+    ),
+    "openvino": BackendInfo("openvino", "OpenVino", ("openvino", "onnx"), 'pip install "prm-edge[openvino]"'),
+}
+
+
+def create_backend(name: str = "onnxruntime", threads: int | None = None) -> Backend:
+    """Return an engine by name.
+
+    Args:
+        name: A key of :data:`BACKENDS`.
+        threads: CPU threads; ``None`` leaves the choice to the engine.
+
+    Raises:
+        PrmError: If there is no such engine, or it is not installed: then with the command that installs it.
+    """
+    info = BACKENDS.get(name)
+    if info is None:
+        raise PrmError(f"unknown backend {name!r}; choose one of: {', '.join(BACKENDS)}")
+    if missing := info.missing():
+        needs = " and ".join(missing)
+        raise PrmError(f"backend {name!r} needs {needs}, which is not installed; run: {info.install}")
+    if threads is not None and threads < 1:
+        raise PrmError(f"the number of threads must be at least 1, got {threads}")
+    factory = getattr(import_module(f"{__name__}.{info.module}"), info.factory)
+    return cast("Backend", factory(threads))

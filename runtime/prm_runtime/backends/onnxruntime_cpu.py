@@ -1,0 +1,56 @@
+"""ONNX Runtime on the CPU: the default engine, part of the base install."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from prm_runtime.console import PrmError
+
+
+class OnnxRuntimeGraph:
+    """One ONNX Runtime session."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        """Wrap a session."""
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the graph; see :class:`prm_runtime.backends.base.Graph`."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+
+class OnnxRuntimeCpu:
+    """ONNX Runtime with its CPU provider."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Choose the number of threads; ``None`` uses all physical cores."""
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads or 0
+        self._options.log_severity_level = 3
+        # Threads that spin after a run would compete with the proposals for the same cores.
+        self._options.add_session_config_entry("session.force_spinning_stop", "1")
+
+    @property
+    def description(self) -> str:
+        """Engine, version and device."""
+        return f"ONNX Runtime {onnxruntime.__version__}, CPU"
+
+    def compile(self, model: bytes) -> OnnxRuntimeGraph:
+        """Compile a serialised ONNX model.
+
+        Raises:
+            PrmError: If ONNX Runtime cannot load it.
+        """
+        try:
+            session = onnxruntime.InferenceSession(model, self._options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exception types have no common base of their own
+            reason = str(error).splitlines()[0]
+            raise PrmError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load the graph: {reason}"
+            ) from error
+        return OnnxRuntimeGraph(session)

@@ -1,0 +1,1 @@
+"""The commands of ``prm-run``, one module each."""

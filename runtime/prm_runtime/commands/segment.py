@@ -1,0 +1,127 @@
+"""``prm-run SOURCE``: find instances in pictures, video or a camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from prm_runtime.bundle import Bundle, shipped_bundle
+from prm_runtime.classes import split_class_list
+from prm_runtime.console import PrmError, stderr
+from prm_runtime.interrupts import Interrupts
+from prm_runtime.pipeline import Summary, run_pipeline
+from prm_runtime.report import findings, progress_bar, stage_table, summary_line
+from prm_runtime.segmenter import Segmenter
+from prm_runtime.sinks import JsonLines, Overlays, PrmHeatMaps, Result, Sink, VideoFile, Window
+from prm_runtime.sources import Source, open_source
+
+EXIT_SOME_UNREADABLE = 3
+MAX_PROBLEMS = 20  # a damaged stream can have thousands
+
+
+def segment(
+    source: Annotated[
+        str, typer.Argument(help="Picture, folder, quoted glob, video file, camera number or stream URI.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Inference engine: onnxruntime or openvino.")] = "onnxruntime",
+    save_json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write JSON lines, one per frame; - is standard output."),
+    ] = None,
+    save_video: Annotated[str | None, typer.Option(metavar="FILE", help="Write an H.264 video.")] = None,
+    save_images: Annotated[str | None, typer.Option(metavar="DIR", help="Write a picture per frame.")] = None,
+    save_prm: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write each instance's Peak Response Map.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
+    ] = 0.5,
+    classes: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[,NAME...]", help="Report only these classes.")
+    ] = None,
+    retrieval: Annotated[
+        Literal["eq6", "walk"] | None,
+        typer.Option(help="How masks are retrieved; default: the bundle's way."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of the engine; default: all cores.")
+    ] = None,
+) -> None:
+    """Find instances and draw, save or show them.
+
+    Exit codes: 0 all done, 1 error, 2 wrong usage, 3 done but parts of the source could not be read,
+    130 or 143 interrupted (files are finished). --debug shows tracebacks.
+    """
+    _refuse_overwriting(source, [save_json, save_video])
+    bundle = Bundle.open(model or shipped_bundle())
+    names = bundle.manifest.classes
+    wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
+    frames = open_source(source)
+    segmenter = Segmenter.open(
+        bundle.path, backend, threads=threads, retrieval=retrieval, min_score=min_score, classes=wanted
+    )
+    sinks = _open_sinks(save_json, save_video, save_images, save_prm, frames)
+    window = Window(hold=frames.fps is None) if show else None
+    if window:
+        sinks.append(window)
+
+    with Interrupts() as interrupts, progress_bar(stderr) as progress:
+        task = progress.add_task(escape(frames.name), total=frames.length)
+
+        def on_result(result: Result) -> None:
+            if not sinks and frames.fps is None:
+                typer.echo(findings(result))
+            progress.advance(task)
+
+        def should_stop() -> bool:
+            return interrupts.received is not None or (window is not None and window.is_closed)
+
+        summary = run_pipeline(segmenter, frames, sinks, should_stop=should_stop, on_result=on_result)
+    _report(segmenter, frames, summary)
+    if interrupts.received:
+        raise typer.Exit(interrupts.exit_code)
+    if frames.problems:
+        raise typer.Exit(EXIT_SOME_UNREADABLE)
+
+
+def _open_sinks(
+    save_json: str | None,
+    save_video: str | None,
+    save_images: str | None,
+    save_prm: str | None,
+    source: Source,
+) -> list[Sink]:
+    sinks: list[Sink] = []
+    if save_json:
+        sinks.append(JsonLines(save_json))
+    if save_video:
+        sinks.append(VideoFile(save_video, source.fps))
+    if save_images:
+        sinks.append(Overlays(save_images))
+    if save_prm:
+        sinks.append(PrmHeatMaps(save_prm))
+    return sinks
+
+
+def _refuse_overwriting(source: str, outputs: Sequence[str | None]) -> None:
+    for output in outputs:
+        if output and Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
+            raise PrmError(f"{output} is the source itself; choose another file to write to")
+
+
+def _report(segmenter: Segmenter, source: Source, summary: Summary) -> None:
+    for problem in source.problems[:MAX_PROBLEMS]:
+        stderr.print("[yellow]skipped:[/]", escape(problem), highlight=False, soft_wrap=True)
+    if len(source.problems) > MAX_PROBLEMS:
+        stderr.print(f"[yellow]skipped:[/] {len(source.problems) - MAX_PROBLEMS} more")
+    stderr.print(escape(summary_line(summary)), highlight=False, soft_wrap=True)
+    stderr.print(stage_table(segmenter.times, summary.frames))
+    stderr.print(escape(segmenter.backend.description), highlight=False)

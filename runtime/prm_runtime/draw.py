@@ -1,0 +1,145 @@
+"""Overlays: one colour per instance, smooth contours, labels that can be read at any size."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_runtime.instances import Instances
+
+Colour = tuple[int, int, int]
+
+FILL_OPACITY = 0.45
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+
+
+def _palette(hues: int = 12) -> list[Colour]:
+    """Distinct RGB colours: neighbouring entries are far apart in hue, the second half is lighter."""
+    colours = []
+    for saturation, value in ((0.9, 0.95), (0.55, 1.0)):
+        for step in range(hues):
+            hue = step * 5 % hues / hues
+            red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+            colours.append((int(red * 255), int(green * 255), int(blue * 255)))
+    return colours
+
+
+PALETTE = _palette()
+
+
+def instance_colours(instances: Instances) -> list[Colour]:
+    """One colour per instance, distinct up to the palette's length.
+
+    Tracked instances keep the colour of their track. Others take the colour of their class and, where a class
+    has several, go on from left to right, so that colours hardly change from one video frame to the next.
+    """
+    if instances.track_ids is not None:
+        return [PALETTE[int(track) % len(PALETTE)] for track in instances.track_ids]
+    slots = [-1] * len(instances)
+    taken: set[int] = set()
+    centres = instances.boxes[:, 0] + instances.boxes[:, 2]
+    for n in np.lexsort((centres, instances.class_ids)):
+        slot = int(instances.class_ids[n]) % len(PALETTE)
+        while slot in taken and len(taken) < len(PALETTE):
+            slot = (slot + 1) % len(PALETTE)
+        slots[n] = slot
+        taken.add(slot)
+    return [PALETTE[slot] for slot in slots]
+
+
+def draw_instances(image: NDArray[np.uint8], instances: Instances) -> NDArray[np.uint8]:
+    """Draw masks, contours, peaks and labels.
+
+    Args:
+        image: RGB, uint8 [H, W, 3]; not changed.
+        instances: What was found in it.
+
+    Returns:
+        RGB, uint8 [H, W, 3].
+    """
+    canvas = image.copy()
+    unit = max(1.0, min(image.shape[:2]) / 360)  # line widths and letters grow with the picture
+    colours = instance_colours(instances)
+    for n in reversed(range(len(instances))):  # the best on top
+        _fill(canvas, instances.masks[n], instances.boxes[n], colours[n])
+    for n in reversed(range(len(instances))):
+        _outline(canvas, instances.masks[n], colours[n], max(1, round(1.5 * unit)))
+    taken: list[tuple[int, int, int, int]] = []
+    for n, label in enumerate(instances.labels):
+        text = f"{label} {100 * instances.scores[n]:.0f}%"
+        anchor = (int(instances.boxes[n, 0]), int(instances.boxes[n, 1]))
+        plate = _label(canvas, text, anchor, colours[n], unit, taken)
+        if plate is not None:
+            taken.append(plate)
+    return canvas
+
+
+def draw_prm(image: NDArray[np.uint8], prm: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay a Peak Response Map over its frame as a heat map.
+
+    Args:
+        image: RGB, uint8 [H, W, 3].
+        prm: float32 [h2, w2], over the whole frame.
+
+    Returns:
+        RGB, uint8 [H, W, 3]; the frame is dimmed, the response runs from black over red to white.
+    """
+    height, width = image.shape[:2]
+    # The 99.5th percentile, not the maximum: single cells hold far more than their neighbours.
+    tiny = float(np.finfo(np.float32).tiny)
+    level = max(float(np.percentile(prm, 99.5)), float(prm.max()) / 20, tiny)
+    heat = np.clip(cv2.resize(prm, (width, height), interpolation=cv2.INTER_LINEAR) / level, 0, 1)
+    coloured = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_HOT)
+    dimmed = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    blended = cv2.addWeighted(dimmed, 0.35, cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), 0.9, 0)
+    return np.asarray(blended, dtype=np.uint8)
+
+
+def _fill(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], colour: Colour) -> None:
+    x0, y0, x1, y1 = box
+    region, inside = canvas[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+    tinted = cv2.addWeighted(region, 1 - FILL_OPACITY, np.full_like(region, colour), FILL_OPACITY, 0)
+    np.copyto(region, tinted, where=inside[..., None])
+
+
+def _outline(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour, thickness: int) -> None:
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
+    cv2.drawContours(canvas, contours, -1, (255, 255, 255), thickness + 1, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
+
+
+def _label(
+    canvas: NDArray[np.uint8],
+    text: str,
+    anchor: tuple[int, int],
+    colour: Colour,
+    unit: float,
+    taken: list[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int] | None:
+    """Write ``text`` on a plate above ``anchor``, inside the picture and clear of the plates ``taken``.
+
+    Returns:
+        The plate, or None where the picture is too small for readable letters.
+    """
+    height, width = canvas.shape[:2]
+    scale, thickness, pad = 0.45 * unit, max(1, round(unit)), round(3 * unit)
+    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+    plate_width, plate_height = text_width + 2 * pad, text_height + baseline + 2 * pad
+    if plate_width > width or 4 * plate_height > height:
+        return None
+    x = max(0, min(anchor[0], width - plate_width))
+    y = max(0, min(anchor[1] - plate_height, height - plate_height))
+    for left, top, right, bottom in sorted(taken, key=lambda plate: plate[1]):
+        overlaps = x < right and x + plate_width > left and y < bottom and y + plate_height > top
+        if overlaps and bottom + plate_height <= height:
+            y = bottom
+    plate = (x, y, x + plate_width, y + plate_height)
+    cv2.rectangle(canvas, plate[:2], (plate[2] - 1, plate[3] - 1), colour, cv2.FILLED)
+    luminance = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    ink = (0, 0, 0) if luminance > 128 else (255, 255, 255)
+    position = (x + pad, y + pad + text_height)
+    cv2.putText(canvas, text, position, _FONT, scale, ink, thickness, cv2.LINE_AA)
+    return plate

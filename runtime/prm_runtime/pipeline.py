@@ -1,0 +1,69 @@
+"""The loop of ``prm-run``: source → segmenter → sinks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from prm_runtime.segmenter import Segmenter
+from prm_runtime.sinks import Result, Sink
+from prm_runtime.sources import Frame, Source
+from prm_runtime.timing import StageTimes
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        frames: Frames that were processed.
+        frames_with: Number of frames that hold each label.
+    """
+
+    frames: int = 0
+    frames_with: Counter[str] = field(default_factory=Counter)
+
+
+def run_pipeline(
+    segmenter: Segmenter,
+    source: Source,
+    sinks: Sequence[Sink],
+    *,
+    should_stop: Callable[[], bool],
+    on_result: Callable[[Result], None],
+) -> Summary:
+    """Process a source to its end, until ``should_stop`` or an error; sinks are closed in each case.
+
+    Args:
+        segmenter: What finds the instances; it also keeps the stage times.
+        source: Frames.
+        sinks: Where the results go.
+        should_stop: Asked after every frame.
+        on_result: Told about every frame after the sinks.
+    """
+    summary = Summary()
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.callback(sink.close)
+        for frame in _timed(source, segmenter.times):
+            result = Result(frame, segmenter(frame.image), segmenter.times)
+            for sink in sinks:
+                sink.write(result)
+            summary.frames += 1
+            summary.frames_with.update(sorted(set(result.instances.labels)))
+            on_result(result)
+            if should_stop():
+                break
+    return summary
+
+
+def _timed(source: Source, times: StageTimes) -> Iterator[Frame]:
+    frames = iter(source)
+    while True:
+        with times.stage("decode"):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame

@@ -1,0 +1,209 @@
+"""Algorithm 1 of the paper: from a frame to instances."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_proposals.generator import ProposalGenerator
+from prm_proposals.peaks import live_peaks
+from prm_proposals.retrieval import Evidence, create_retrieval, probability
+from prm_proposals.settings import RetrievalSettings
+from prm_runtime.backends import Backend, create_backend
+from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
+from prm_runtime.classes import class_indices
+from prm_runtime.console import PrmError
+from prm_runtime.instances import Instances, mask_boxes
+from prm_runtime.preprocess import preprocess
+from prm_runtime.timing import StageTimes
+
+
+class Segmenter:
+    """Finds instances in frames. Frames are independent: equal frames give equal results.
+
+    Attributes:
+        classes: Names of the classes.
+        settings: Thresholds and parameters of the retrieval.
+        backend: The inference engine.
+        times: Seconds per stage, added up over all frames.
+
+    Example:
+        >>> segmenter = Segmenter.open()
+        >>> instances = segmenter(frame)  # uint8 RGB [H, W, 3]
+        >>> instances.labels
+        ['dog', 'person']
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        settings: RetrievalSettings | None = None,
+        *,
+        min_score: float = 0.0,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        """Compile the graphs of a bundle; :meth:`open` is the short way.
+
+        Args:
+            bundle: The model.
+            backend: The engine to run it on.
+            settings: Retrieval settings; the bundle's own if None.
+            min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
+                settings let through, which is what average precision wants.
+            classes: Names of the classes to return; all if None.
+
+        Raises:
+            PrmError: If ``classes`` names an unknown class, or the graphs lack an output that is needed.
+        """
+        manifest = bundle.manifest
+        self.classes = manifest.classes
+        self.settings = settings or manifest.retrieval
+        self.backend = backend
+        self.times = StageTimes()
+        self._min_score = min_score
+        self._wanted = None if classes is None else class_indices(classes, manifest.classes)
+        self._manifest = manifest
+        self._proposals = ProposalGenerator(manifest.proposals)
+        self._features = self._proposals.feature_names
+        self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
+        _check_outputs(
+            bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
+        )
+        self._forward = backend.compile(bundle.read(manifest.forward.file))
+        self._backprop = backend.compile(bundle.read(manifest.backprop.file))
+        self._retrieval = create_retrieval(self.settings)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        backend: str = "onnxruntime",
+        *,
+        threads: int | None = None,
+        retrieval: Literal["eq6", "walk"] | RetrievalSettings | None = None,
+        min_score: float = 0.0,
+        classes: Sequence[str] | None = None,
+    ) -> Segmenter:
+        """Open a bundle.
+
+        Args:
+            path: The bundle; the shipped one if None.
+            backend: ``"onnxruntime"`` or ``"openvino"``.
+            threads: CPU threads of the engine; None leaves the choice to it.
+            retrieval: Another retrieval method than the bundle's, or complete settings.
+            min_score: See :class:`Segmenter`.
+            classes: See :class:`Segmenter`.
+
+        Raises:
+            PrmError: If the bundle is unusable (:class:`~prm_runtime.bundle.BundleError`), the engine is not
+                installed, or a class is unknown.
+        """
+        bundle = Bundle.open(shipped_bundle() if path is None else path)
+        settings = bundle.manifest.retrieval
+        if isinstance(retrieval, RetrievalSettings):
+            settings = retrieval
+        elif retrieval is not None:
+            settings = replace(settings, method=retrieval)
+        engine = create_backend(backend, threads)
+        return cls(bundle, engine, settings, min_score=min_score, classes=classes)
+
+    def __call__(self, frame: NDArray[np.uint8]) -> Instances:
+        """Find the instances in one frame.
+
+        Args:
+            frame: RGB (not OpenCV's BGR), uint8 [H, W, 3], any size.
+
+        Raises:
+            PrmError: If ``frame`` is not such an array.
+        """
+        return self.retrieve(self.evidence(frame), (frame.shape[0], frame.shape[1]))
+
+    def evidence(self, frame: NDArray[np.uint8]) -> Evidence:
+        """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
+        _check_frame(frame)
+        with self.times.stage("forward"):
+            image = preprocess(frame, self._manifest.preprocessing)
+            maps = self._forward.run({"image": image})
+        class_maps, class_scores = maps["class_maps"][0], maps["class_scores"][0]
+        peaks, peak_scores = maps["peaks"][0], maps["peak_scores"][0]
+        live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings, self.classes)
+        with self.times.stage("back-propagation"):
+            prms = self._back_propagate(peaks[live], maps, image.shape)
+        with self.times.stage("proposals"):
+            graph = self._proposals.regions(frame)
+            gallery = self._proposals.propose(graph, {name: maps[name][0] for name in self._features})
+        return Evidence(class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery)
+
+    def retrieve(self, evidence: Evidence, frame_size: tuple[int, int]) -> Instances:
+        """Retrieve the instances from the evidence of a frame of ``frame_size`` (height, width) pixels."""
+        with self.times.stage("retrieval"):
+            found = self._retrieval(evidence)
+            scores = probability(found.scores, self.settings)
+            keep = scores >= self._min_score
+            if self._wanted is not None:
+                keep &= np.isin(found.class_ids, self._wanted)
+            masks = frame_masks(found.members[keep], evidence.graph.labels, frame_size)
+            cells = evidence.peaks[found.peak_indices[keep], 1:]
+            # (row, col) of a cell to the (x, y) of its centre
+            scale = np.divide(frame_size, evidence.class_maps.shape[1:])
+            peaks = ((cells + 0.5) * scale)[:, ::-1].astype(np.float32)
+            prms = found.instance_prms(evidence.prms, self.settings.merge_prms)[keep]
+            seen = masks.any(axis=(1, 2))
+            return Instances(
+                classes=self.classes,
+                class_ids=found.class_ids[keep][seen],
+                scores=scores[keep][seen],
+                peaks=peaks[seen],
+                boxes=mask_boxes(masks[seen]),
+                masks=masks[seen],
+                prms=prms[seen],
+            )
+
+    def _back_propagate(
+        self, peaks: NDArray[np.int64], maps: dict[str, NDArray[Any]], input_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """PRMs of the peaks; a frame without any does not pay for the graph."""
+        if len(peaks) == 0:
+            stride = self._manifest.peaks.stop_stride
+            return np.zeros((0, input_shape[2] // stride, input_shape[3] // stride), np.float32)
+        gains = {name: maps[name] for name in self._gains}
+        return self._backprop.run({"peaks": peaks, **gains})["prms"]
+
+
+def frame_masks(
+    members: NDArray[np.bool_], labels: NDArray[np.int32], frame_size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Masks in frame resolution of unions of superpixels, with smooth edges.
+
+    Args:
+        members: Superpixels of each instance, bool [n, K].
+        labels: Superpixel of each pixel of the label grid, int32 [h, w].
+        frame_size: (H, W).
+
+    Returns:
+        bool [n, H, W]: the 0/1 mask, interpolated bilinearly and cut at 0.5.
+    """
+    height, width = frame_size
+    masks = np.empty((len(members), height, width), np.bool_)
+    for mask, union in zip(masks, members, strict=True):
+        grid = union.astype(np.uint8)[labels] * np.uint8(255)
+        mask[:] = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR) > 127
+    return masks
+
+
+def _check_frame(frame: NDArray[np.uint8]) -> None:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
+        raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
+
+
+def _check_outputs(bundle: Bundle, needed: Sequence[str]) -> None:
+    missing = sorted(set(needed) - {spec.name for spec in bundle.manifest.forward.outputs})
+    if missing:
+        raise BundleError(f"{bundle.path}: the forward graph lacks {', '.join(missing)}; export it again")

@@ -1,0 +1,47 @@
+"""What every sink of results looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_runtime.console import PrmError
+from prm_runtime.draw import draw_instances
+from prm_runtime.instances import Instances
+from prm_runtime.sources.base import Frame
+from prm_runtime.timing import StageTimes
+
+
+class SinkError(PrmError):
+    """A place that results cannot be written to, with what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A frame, what was found in it, and the drawing of both, which sinks share."""
+
+    frame: Frame
+    instances: Instances
+    times: StageTimes
+
+    @cached_property
+    def overlay(self) -> NDArray[np.uint8]:
+        """The frame with its instances drawn, RGB, uint8 [H, W, 3]."""
+        with self.times.stage("draw"):
+            return draw_instances(self.frame.image, self.instances)
+
+
+class Sink(Protocol):
+    """Takes results one after the other."""
+
+    def write(self, result: Result) -> None:
+        """Take the result of the next frame."""
+        ...
+
+    def close(self) -> None:
+        """Finish: after this the files are complete and valid."""
+        ...

@@ -1,0 +1,95 @@
+"""Pictures in a folder: overlays and heat maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_runtime.draw import draw_prm
+from prm_runtime.sinks.base import Result, SinkError
+from prm_runtime.sources.base import Frame
+from prm_runtime.sources.uri import is_uri
+
+
+class Overlays:
+    """Writes each overlay as a JPEG named after its source."""
+
+    def __init__(self, folder: str) -> None:
+        """Make the folder."""
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._names = FrameNames()
+
+    def write(self, result: Result) -> None:
+        """Write one picture."""
+        image = result.overlay
+        with result.times.stage("write"):
+            write_picture(self._folder / f"{self._names.name(result.frame)}.jpg", image)
+
+    def close(self) -> None:
+        """Nothing is open between pictures."""
+
+
+class PrmHeatMaps:
+    """Writes the Peak Response Map of each instance as a heat map over its frame."""
+
+    def __init__(self, folder: str) -> None:
+        """Make the folder."""
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._names = FrameNames()
+
+    def write(self, result: Result) -> None:
+        """Write one picture per instance: ``NAME_0_dog.jpg``, numbered from the best."""
+        if result.instances.prms is None:
+            return
+        name = self._names.name(result.frame)
+        for n, label in enumerate(result.instances.labels):
+            with result.times.stage("draw"):
+                heat = draw_prm(result.frame.image, result.instances.prms[n])
+            with result.times.stage("write"):
+                write_picture(self._folder / f"{name}_{n}_{_plain(label)}.jpg", heat)
+
+    def close(self) -> None:
+        """Nothing is open between pictures."""
+
+
+class FrameNames:
+    """Gives each frame a file name that no other frame of the run has."""
+
+    def __init__(self) -> None:
+        """Start with no name taken."""
+        self._stems: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def name(self, frame: Frame) -> str:
+        """``dog`` for the picture dog.jpg, ``clip_000012`` for frame 12 of clip.mp4."""
+        stem = self._stems.get(frame.source)
+        if stem is None:
+            plain = _plain(frame.source) if is_uri(frame.source) else Path(frame.source).stem
+            stem, copies = plain, 1
+            while stem in self._taken:  # a/dog.jpg and b/dog.jpg
+                copies += 1
+                stem = f"{plain}-{copies}"
+            self._stems[frame.source] = stem
+            self._taken.add(stem)
+        return stem if frame.time_s is None else f"{stem}_{frame.index:06d}"
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an RGB picture.
+
+    Raises:
+        SinkError: If it cannot be written.
+    """
+    encoded, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise SinkError(f"{path}: cannot encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
+    path.write_bytes(content.tobytes())
+
+
+def _plain(text: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in text).strip("-")

@@ -1,0 +1,58 @@
+"""What every source of frames looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_runtime.console import PrmError
+
+
+class SourceError(PrmError):
+    """A source that cannot be read, with what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a source.
+
+    Attributes:
+        image: RGB, uint8 [H, W, 3].
+        source: The path or URI as given, never with credentials.
+        index: Number of the frame in its source, from 0; a still picture has 0.
+        time_s: Seconds since the source began, None for a still picture.
+    """
+
+    image: NDArray[np.uint8]
+    source: str
+    index: int
+    time_s: float | None
+
+
+class Source(Protocol):
+    """Frames, one after the other.
+
+    Attributes:
+        name: What people call it, without credentials.
+        fps: Frames per second of a video, None for still pictures.
+        length: Number of frames where it is known.
+        problems: One line for people about each part that could not be read so far.
+    """
+
+    name: str
+    fps: Fraction | None
+    length: int | None
+    problems: list[str]
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; a part that cannot be read is added to ``problems`` and left out.
+
+        Raises:
+            SourceError: If nothing can be read.
+        """
+        ...

@@ -1,0 +1,44 @@
+"""Where the time goes: seconds per stage of Algorithm 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "draw", "write")
+
+
+class StageTimes:
+    """Adds up wall-clock seconds per stage.
+
+    Example:
+        >>> times = StageTimes()
+        >>> with times.stage("forward"):
+        ...     pass
+        >>> times.count("forward")
+        1
+    """
+
+    def __init__(self) -> None:
+        """Start with no stage."""
+        self._seconds: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside the ``with`` block to stage ``name``."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def seconds(self, name: str) -> float:
+        """Total seconds spent in a stage; 0 if it never ran."""
+        return self._seconds.get(name, 0.0)
+
+    def count(self, name: str) -> int:
+        """How often a stage ran."""
+        return self._counts.get(name, 0)
