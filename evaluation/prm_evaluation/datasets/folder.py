@@ -22,12 +22,15 @@ class FolderDataset:
         classes: Class names by class id; all labels of the table in alphabetical order if None.
 
     Raises:
-        PrmError: If there is no such table, or it has a malformed or repeated row.
+        PrmError: If there is no such table, it is no text in UTF-8, or it has a malformed or repeated row.
     """
 
     def __init__(self, root: Path, split: str, classes: tuple[str, ...] | None = None) -> None:
         table = _table(root, split)
-        self.samples = tuple(_read(table))
+        try:
+            self.samples = tuple(_read(table))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise PrmError(f"{table} cannot be read, save it as CSV in UTF-8: {error}") from error
         self.classes = classes or tuple(
             sorted(frozenset().union(*(sample.labels for sample in self.samples)))
         )

@@ -1,0 +1,1 @@
+"""The commands of ``prm-eval``, one module each."""

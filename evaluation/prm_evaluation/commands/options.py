@@ -1,0 +1,34 @@
+"""Arguments and options that the commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prm_runtime.backends import BACKENDS
+
+Bundle = Annotated[Path, typer.Argument(help="The bundle, a .prm file.", show_default=False)]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="VOC tree with JPEGImages, Annotations, SegmentationClass and SegmentationObject.",
+        show_default=False,
+    ),
+]
+Split = Annotated[str, typer.Option("--split", help="List of pictures in ImageSets/Segmentation.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use the first N pictures only.", show_default=False)
+]
+Backend = Annotated[str, typer.Option("--backend", help=f"Inference engine: {', '.join(BACKENDS)}.")]
+MasksNote = Annotated[
+    str,
+    typer.Option(
+        "--masks-note",
+        help="What to say about the ground truth beside every figure, e.g. 'derived instance masks'.",
+    ),
+]
+
+DEFAULT_MASKS_NOTE = "instance masks of SegmentationObject"

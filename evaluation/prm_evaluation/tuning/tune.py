@@ -1,0 +1,160 @@
+"""The search for the retrieval settings of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from prm_evaluation.methods import METHODS, Method
+from prm_evaluation.metrics import InstancePrecision
+from prm_evaluation.tuning.calibration import fit_logistic
+from prm_evaluation.tuning.gather import PRESENCE_SLACK
+from prm_evaluation.tuning.search import Parameter, pattern_search
+from prm_evaluation.tuning.trial import Figures, PictureResult, open_trials
+from prm_proposals.settings import RetrievalSettings
+from prm_runtime.console import PrmError
+
+MATCH_IOU = 0.5
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+
+
+def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
+    """What the search may change, the most telling first."""
+    presences = tuple(
+        start.presence + step for step in np.arange(-PRESENCE_SLACK, 2 * PRESENCE_SLACK + 1).tolist()
+    )
+    shared = [
+        Parameter("presence", presences),
+        Parameter("peak_floor", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)),
+        Parameter("peak_ratio", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    ]
+    if method == "eq6":
+        return [
+            Parameter("eq6.alpha", WEIGHTS),
+            Parameter("eq6.beta", WEIGHTS),
+            Parameter("eq6.background_bias", (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)),
+            *shared,
+            Parameter("nms_iou", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        ]
+    return [
+        Parameter("walk.foreground_level", (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)),
+        Parameter("walk.foreground_scale", (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.3)),
+        Parameter("walk.peak_similarity", (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
+        Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)),
+        *shared,
+        Parameter("walk.restart", (0.0002, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.005)),
+        Parameter("walk.boundary_scale", (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)),
+        Parameter("walk.lab_scale", (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 30.0)),
+    ]
+
+
+@dataclass(frozen=True)
+class MethodGain:
+    """What the search did for one method, on superpixels.
+
+    Attributes:
+        before: Figures of the bundle's own settings on the pictures searched on.
+        after: Figures of the settings found there.
+        held_out_before: The same on the other half of the pictures.
+        held_out_after: The same on the other half of the pictures: what of the gain is real.
+    """
+
+    before: Figures
+    after: Figures
+    held_out_before: Figures
+    held_out_after: Figures
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome.
+
+    Attributes:
+        settings: What the bundle should use.
+        gains: By method, what its settings gained.
+        not_calibrated: Why the scores stayed as they were; None if they are calibrated.
+    """
+
+    settings: RetrievalSettings
+    gains: dict[Method, MethodGain]
+    not_calibrated: str | None
+
+
+def tune(
+    paths: Sequence[Path],
+    classes: tuple[str, ...],
+    start: RetrievalSettings,
+    max_evaluations: int,
+    processes: int,
+    advance: Callable[[], None] = lambda: None,
+) -> Tuned:
+    """Search the settings on every other picture, and check them on the rest.
+
+    Both methods are searched; the better one becomes the default and brings its thresholds. The other keeps
+    its own parameters as they were found. The scores are then calibrated on all pictures.
+
+    Args:
+        paths: Records of the pictures.
+        classes: Class names of the bundle.
+        start: The bundle's settings.
+        max_evaluations: Most candidates per method.
+        processes: Worker processes.
+        advance: Called after each candidate.
+
+    Raises:
+        PrmError: If there are fewer than two pictures.
+    """
+    if len(paths) < 2:
+        raise PrmError(
+            f"tuning needs at least two pictures, one to search on and one to check; found {len(paths)}"
+        )
+    starts = {method: replace(start, method=method) for method in METHODS}
+    found: dict[Method, RetrievalSettings] = {}
+    with open_trials(paths[::2], classes, processes) as trials:
+
+        def objective(settings: RetrievalSettings) -> float:
+            value = trials.figures(settings).objective
+            advance()
+            return value
+
+        for method, first in starts.items():
+            found[method] = pattern_search(first, parameters(method, first), objective, max_evaluations)
+        before = {method: trials.figures(settings) for method, settings in starts.items()}
+        after = {method: trials.figures(settings) for method, settings in found.items()}
+        best: Method = max(METHODS, key=lambda method: after[method].objective)
+        settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
+        results = trials.results(settings)
+    with open_trials(paths[1::2], classes, processes) as held_out:
+        gains = {
+            method: MethodGain(
+                before[method],
+                after[method],
+                held_out.figures(starts[method]),
+                held_out.figures(found[method]),
+            )
+            for method in METHODS
+        }
+        results += held_out.results(settings)
+    try:
+        return Tuned(calibrated(settings, results, len(classes)), gains, None)
+    except ValueError as error:
+        return Tuned(settings, gains, str(error))
+
+
+def calibrated(
+    settings: RetrievalSettings, results: Sequence[PictureResult], num_classes: int
+) -> RetrievalSettings:
+    """Settings whose scores are the chance that an instance overlaps an object of its class by half.
+
+    Raises:
+        ValueError: If no rising curve fits the results.
+    """
+    precision = InstancePrecision(num_classes, [MATCH_IOU])
+    for result in results:
+        precision.update(result.iou, result.scores, result.class_ids, result.truth_class_ids)
+    scores, matches = precision.predictions(range(num_classes))
+    offset, scale = fit_logistic(scores, matches[:, 0])
+    return replace(settings, score_offset=round(offset, 4), score_scale=round(scale, 4))
