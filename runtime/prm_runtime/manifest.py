@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,7 +61,7 @@ class Provenance(_Model):
     git_commit: str | None = None
     backbone: str | None = None
     data: str | None = None
-    recipe: str | None = None
+    recipe: dict[str, Any] | None = None
     metrics: dict[str, float] = {}
     metrics_protocol: str | None = None
 

@@ -39,7 +39,10 @@ def check_dataset(dataset: Dataset, *, every_class: bool = True) -> None:
 
 
 def _is_readable(path: Path) -> bool:
-    return cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+    try:
+        return cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_8) is not None
+    except cv2.error:  # the header claims more pixels than OpenCV reads
+        return False
 
 
 def _shortened(names: list[str]) -> str:

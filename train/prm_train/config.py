@@ -1,0 +1,96 @@
+"""A training recipe: one flat table of numbers, read from TOML and overridden on the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from prm_runtime.console import PrmError
+
+Precision = Literal["32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true"]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """Everything that decides what a training run results in, apart from its data.
+
+    Attributes:
+        backbone: Name of the backbone.
+        weights: "package", "none" or a file of pretrained weights.
+        aggregation: How class response maps become scores.
+        aggregation_options: The aggregation's own parameters.
+        input_size: Side of the square input in pixels.
+        epochs: Passes over the training split.
+        batch_size: Pictures per step and process.
+        learning_rate: Peak of the one-cycle schedule for the backbone.
+        head_learning_rate: The same for the classifier.
+        momentum: Of SGD.
+        weight_decay: Of SGD, on all parameters.
+        frozen_blocks: How many of the lowest blocks stay as they are; 0 trains everything.
+        min_scale: Least factor of the long side.
+        max_scale: Largest factor of the long side.
+        colour_jitter: Largest relative change of brightness, contrast and saturation.
+        tap_dimensions: Channels of each feature tap; a block with fewer keeps all of its own.
+        tap_pictures: At most so many training pictures are used to fit the taps.
+        seed: Seed of all randomness.
+        precision: Lightning Fabric's precision.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = "package"
+    aggregation: Literal["peak", "average", "max", "lse", "maxmin"] = "peak"
+    aggregation_options: dict[str, Any] = field(default_factory=dict)
+    input_size: Annotated[int, Field(gt=0, multiple_of=32)] = 448
+    epochs: Annotated[int, Field(gt=0)] = 8
+    batch_size: Annotated[int, Field(gt=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    head_learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    frozen_blocks: Annotated[int, Field(ge=0)] = 0
+    min_scale: Annotated[float, Field(gt=0)] = 0.7
+    max_scale: Annotated[float, Field(gt=0)] = 1.15
+    colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    tap_dimensions: Annotated[int, Field(gt=0)] = 16
+    tap_pictures: Annotated[int, Field(gt=0)] = 300
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    precision: Precision = "32-true"
+
+    @model_validator(mode="after")
+    def _scales_are_ordered(self) -> Self:
+        if self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale {self.min_scale} exceeds max_scale {self.max_scale}")
+        return self
+
+
+def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
+    """Read a recipe file, or start from the defaults, and apply overrides.
+
+    Args:
+        path: TOML file with fields of ``Recipe``.
+        overrides: Values that win over the file's; None means not given.
+
+    Raises:
+        PrmError: If the file cannot be read, or a field is unknown or out of range.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise PrmError(f"cannot read the recipe {path}: {error}") from error
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return TypeAdapter(Recipe).validate_python(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{item['loc'][0]}: {item['msg']}, found {item['input']!r}" if item["loc"] else item["msg"]
+            for item in error.errors()
+        )
+        source = f"recipe {path}" if path else "recipe"
+        raise PrmError(f"the {source} does not work out: {problems}") from error

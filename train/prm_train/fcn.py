@@ -1,0 +1,56 @@
+"""A classifier made fully convolutional (Section 3.1), with the feature taps that proposals live on."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from prm_train.backbones import Backbone
+
+
+class FullyConvolutional(nn.Module):
+    """Backbone without global pooling, and a 1×1 convolution as its classifier.
+
+    Attributes:
+        backbone: The feature extractor.
+        classifier: 1×1 convolution from the backbone's channels to the classes.
+        taps: Fixed 1×1 projections of single blocks' outputs, by name (``block4`` taps block 4). Empty until
+            ``prm_train.pca.fit_taps`` has fitted them.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Conv2d(backbone.out_channels, num_classes, 1)
+        self.taps = nn.ModuleDict()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class response maps M of normalised pictures.
+
+        Args:
+            x: Pictures, float [N, 3, H, W], RGB, normalised; H and W multiples of the backbone's stride.
+
+        Returns:
+            M, float [N, C, H / stride, W / stride]: raw scores, before any sigmoid.
+        """
+        M: Tensor = self.classifier(self.backbone(x))
+        return M
+
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As ``forward``, with the projected outputs of the tapped blocks.
+
+        Returns:
+            M, and for each tap's name its features, float [N, D, h', w'] at that block's stride.
+        """
+        features, outputs = self.backbone.forward_with_blocks(x, map(tap_block, self.taps))
+        projected = {name: project(outputs[tap_block(name)]) for name, project in self.taps.items()}
+        return self.classifier(features), projected
+
+
+def tap_name(block: int) -> str:
+    """The name of the tap on the block of this index."""
+    return f"block{block}"
+
+
+def tap_block(name: str) -> int:
+    """The index of the block that the tap of this name is on."""
+    return int(name.removeprefix("block"))
