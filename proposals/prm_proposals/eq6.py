@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.contour import contour_groups
-from prm_proposals.evidence import Evidence, Retrieved, instance_scores
+from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.maps import resample_mass, superpixel_sums, upsample
 from prm_proposals.nms import mask_nms
 from prm_proposals.settings import Eq6Settings, RetrievalSettings
@@ -58,13 +58,13 @@ class Eq6Retrieval:
         self.settings = settings
 
     def __call__(self, evidence: Evidence) -> Retrieved:
-        """Instances of one frame, best first; scores are those of :func:`evidence.instance_scores`."""
+        """Instances of one frame, best first; scores are those of :meth:`Evidence.peak_strength`."""
         gallery, classes = evidence.gallery, evidence.peaks[:, 0].astype(np.int64)
         if len(classes) == 0 or len(gallery) == 0:
             nothing = np.zeros(0, np.int64)
             empty = np.zeros((0, gallery.members.shape[1]), bool)
             return Retrieved(nothing, np.zeros(0, np.float32), nothing, empty, np.full(len(classes), -1))
-        scores = instance_scores(evidence)
+        scores = evidence.peak_strength(self.settings)
         members = gallery.members[eq6_scores(evidence, self.settings.eq6).argmax(axis=1)]
         kept, owners = mask_nms(members, scores, classes, evidence.graph.sizes, self.settings.nms_iou)
         return Retrieved(classes[kept], scores[kept], kept, members[kept], owners)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prm_proposals.gallery import Gallery
 from prm_proposals.regions import RegionGraph
+from prm_proposals.settings import RetrievalSettings
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Evidence:
     prms: NDArray[np.float32]
     graph: RegionGraph
     gallery: Gallery
+
+    def peak_strength(self, settings: RetrievalSettings) -> NDArray[np.float32]:
+        """:func:`peak_strength` of the live peaks, float32 [P]."""
+        return peak_strength(self.class_maps, self.class_scores, self.peaks[:, 0], self.peak_scores, settings)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ class Retrieval(Protocol):
         ...
 
 
-def class_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How present each class is, in logits, float32 [C]: ``max M_c + s_c``.
+def raw_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How present each class is, float32 [C], on the network's own scale: ``max M_c + s_c``.
 
     The aggregate alone loses single small objects, the maximum alone rewards noise.
     """
@@ -85,12 +90,50 @@ def class_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.flo
     return strength
 
 
-def instance_scores(evidence: Evidence) -> NDArray[np.float32]:
-    """Raw score of an instance whose best peak is p, float32 [P]: the class's strength, less what the
-    class's best peak has over p.
+def class_strength(
+    class_maps: NDArray[np.float32], class_scores: NDArray[np.float32], settings: RetrievalSettings
+) -> NDArray[np.float32]:
+    """How present each class is, in logits, float32 [C]: ``(max M_c + s_c - offset_c) / scale_c``.
+
+    Raises:
+        ValueError: If the settings calibrate another number of classes.
     """
-    classes = evidence.peaks[:, 0]
-    strength = class_strength(evidence.class_maps, evidence.class_scores)
+    offsets, scales = _calibration(settings, len(class_maps))
+    return np.asarray((raw_strength(class_maps, class_scores) - offsets) / scales, dtype=np.float32)
+
+
+def peak_strength(
+    class_maps: NDArray[np.float32],
+    class_scores: NDArray[np.float32],
+    class_ids: NDArray[np.int64],
+    peak_scores: NDArray[np.float32],
+    settings: RetrievalSettings,
+) -> NDArray[np.float32]:
+    """How strong each peak is, in logits, float32 [P]: the strength of its class, less what the class's best
+    peak has over it. This is the raw score of an instance by its best peak.
+
+    Args:
+        class_maps: M, float32 [C, h, w].
+        class_scores: s (Eq. 2), float32 [C].
+        class_ids: Class of each peak, int64 [P].
+        peak_scores: Response M at each peak, float32 [P].
+        settings: The calibration of the classes.
+    """
+    strength = class_strength(class_maps, class_scores, settings)
+    _, scales = _calibration(settings, len(strength))
     best = np.full(len(strength), -np.inf, np.float32)
-    np.maximum.at(best, classes, evidence.peak_scores)
-    return np.asarray(strength[classes] - (best[classes] - evidence.peak_scores), dtype=np.float32)
+    np.maximum.at(best, class_ids, peak_scores)
+    behind = (best[class_ids] - peak_scores) / scales[class_ids]
+    return np.asarray(strength[class_ids] - behind, dtype=np.float32)
+
+
+def _calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Offsets and scales of the classes, float32 [C] each."""
+    offsets = np.array(settings.class_offsets or (0.0,) * count, np.float32)
+    scales = np.array(settings.class_scales or (1.0,) * count, np.float32)
+    if len(offsets) != count or len(scales) != count:
+        raise ValueError(
+            f"class_offsets and class_scales must hold one value per class ({count}) or none, got "
+            f"{len(settings.class_offsets)} and {len(settings.class_scales)}"
+        )
+    return offsets, scales

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -97,7 +97,7 @@ class RetrievalSettings:
 
     Attributes:
         method: ``"walk"`` or ``"eq6"``.
-        presence: ``max M_c + s_c`` that a class has to exceed to be taken as present.
+        presence: Strength in logits that a class has to exceed to be taken as present.
         peak_floor: Response that a peak has to exceed to count.
         peak_ratio: Smallest response of a peak relative to the best peak of its class.
         max_peaks: Most peaks that are back-propagated per frame, best first.
@@ -105,7 +105,9 @@ class RetrievalSettings:
         merge_prms: Add the PRMs of suppressed or grouped peaks to that of their instance's best peak.
         score_offset: Raw score that maps to 0.5.
         score_scale: Logits per unit of the logistic score.
-        class_presence: ``presence`` of single classes, by class name.
+        class_offsets: ``max M_c + s_c`` at which class c is as likely present as not, by class id. Networks
+            give each class a range of its own; empty takes the network's logits as they are.
+        class_scales: What one logit of strength is on that range, by class id; empty stands for 1.
         eq6: Free parameters of Eq. 6.
         walk: Free parameters of the random walk.
     """
@@ -119,6 +121,7 @@ class RetrievalSettings:
     merge_prms: bool = False
     score_offset: float = 6.0
     score_scale: float = 2.0
-    class_presence: dict[str, float] = field(default_factory=dict)
+    class_offsets: tuple[float, ...] = ()
+    class_scales: tuple[float, ...] = ()
     eq6: Eq6Settings = Eq6Settings()
     walk: WalkSettings = WalkSettings()

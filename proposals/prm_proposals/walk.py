@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import Evidence, Retrieved, instance_scores
+from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.grouping import group_peaks
 from prm_proposals.maps import resample_mass, superpixel_sums, upsample
 from prm_proposals.regions import RegionGraph
@@ -98,7 +98,7 @@ class WalkRetrieval:
         region = walked[:, : 1 + len(classes)].argmax(axis=1)
         column_of_split = 1 + len(classes)
 
-        scores = instance_scores(evidence)
+        scores = evidence.peak_strength(self.settings)
         best_peaks, members, owned = [], [], []
         for column, c in enumerate(classes, start=1):
             own = np.flatnonzero(peak_classes == c)

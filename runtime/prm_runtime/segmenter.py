@@ -125,17 +125,19 @@ class Segmenter:
         """
         return self.retrieve(self.evidence(frame), (frame.shape[0], frame.shape[1]))
 
+    def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
+        maps, _ = self._respond(frame)
+        return maps["class_maps"][0], maps["class_scores"][0]
+
     def evidence(self, frame: NDArray[np.uint8]) -> Evidence:
         """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
-        _check_frame(frame)
-        with self.times.stage("forward"):
-            image = preprocess(frame, self._manifest.preprocessing)
-            maps = self._forward.run({"image": image})
+        maps, input_shape = self._respond(frame)
         class_maps, class_scores = maps["class_maps"][0], maps["class_scores"][0]
         peaks, peak_scores = maps["peaks"][0], maps["peak_scores"][0]
-        live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings, self.classes)
+        live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings)
         with self.times.stage("back-propagation"):
-            prms = self._back_propagate(peaks[live], maps, image.shape)
+            prms = self._back_propagate(peaks[live], maps, input_shape)
         with self.times.stage("proposals"):
             graph = self._proposals.regions(frame)
             gallery = self._proposals.propose(graph, {name: maps[name][0] for name in self._features})
@@ -165,6 +167,13 @@ class Segmenter:
                 masks=masks[seen],
                 prms=prms[seen],
             )
+
+    def _respond(self, frame: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
+        """All outputs of the forward graph, and the shape of its input."""
+        _check_frame(frame)
+        with self.times.stage("forward"):
+            image = preprocess(frame, self._manifest.preprocessing)
+            return self._forward.run({"image": image}), image.shape
 
     def _back_propagate(
         self, peaks: NDArray[np.int64], maps: dict[str, NDArray[Any]], input_shape: tuple[int, ...]

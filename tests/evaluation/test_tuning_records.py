@@ -103,10 +103,10 @@ def test_evidence_for_settings_holds_the_live_peaks(evidence):
     truth = RegionTruth.count(evidence.graph, *truth_masks(np.random.default_rng(1)), len(CLASSES))
     settings = RetrievalSettings(presence=0.5, peak_floor=0.0, peak_ratio=0.2, max_peaks=3)
     live = live_peaks(
-        evidence.peaks, evidence.peak_scores, evidence.class_maps, evidence.class_scores, settings, CLASSES
+        evidence.peaks, evidence.peak_scores, evidence.class_maps, evidence.class_scores, settings
     )
     assert 0 < len(live) < len(evidence.peaks)
-    thinned = Record(evidence, truth).evidence_for(settings, CLASSES)
+    thinned = Record(evidence, truth).evidence_for(settings)
     np.testing.assert_array_equal(thinned.peaks, evidence.peaks[live])
     np.testing.assert_array_equal(thinned.prms, evidence.prms[live])
     assert thinned.graph is evidence.graph

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from prm_proposals.evidence import peak_strength
 from prm_proposals.peaks import live_peaks
 from prm_proposals.retrieval import create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.walk import WalkRetrieval
 
-CLASSES = ("cat", "dog")
 #            cat 9       dog 8       cat 4       cat 2.5     dog 1.9     unused
 PEAKS = np.array([[0, 0, 0], [1, 1, 1], [0, 2, 2], [0, 0, 2], [1, 2, 0], [-1, -1, -1]])
 SCORES = np.array([9, 8, 4, 2.5, 1.9, -np.inf], np.float32)
@@ -21,7 +21,7 @@ def live(aggregates=(1.0, 1.0), **changes) -> list[int]:
     for (c, row, col), score in zip(PEAKS[:5], SCORES, strict=False):
         maps[c, row, col] = score
     settings = RetrievalSettings(**{"presence": 6, "peak_floor": 2, "peak_ratio": 0.3, **changes})
-    return live_peaks(PEAKS, SCORES, maps, np.float32(aggregates), settings, CLASSES).tolist()
+    return live_peaks(PEAKS, SCORES, maps, np.float32(aggregates), settings).tolist()
 
 
 def test_floor_and_ratio():
@@ -34,18 +34,33 @@ def test_presence_is_the_maximum_plus_the_aggregate():
     assert live(presence=10) == []  # 9 + 1 does not exceed 10
     assert live(presence=9.5) == [0, 2]
     assert live(aggregates=(-4, 1)) == [1]
-    assert live(class_presence={"dog": 20}) == [0, 2]
 
 
 def test_the_best_peaks_are_kept():
     assert live(max_peaks=2) == [0, 1]
 
 
-def test_class_names_have_to_fit():
-    with pytest.raises(ValueError, match="unknown classes"):
-        live(class_presence={"unicorn": 1})
-    with pytest.raises(ValueError, match="one class name per class map"):
-        live_peaks(PEAKS, SCORES, np.zeros((3, 3, 3), np.float32), np.zeros(3), RetrievalSettings(), CLASSES)
+def test_each_class_has_a_range_of_its_own():
+    # strengths: cat (9 + 1 - 4) / 2 = 3, dog (8 + 1 - 0) / 1 = 9
+    calibration = {"class_offsets": (4.0, 0.0), "class_scales": (2.0, 1.0)}
+    assert live(presence=2.9, **calibration) == [1, 0, 2]  # the dog is stronger now
+    assert live(presence=3.0, **calibration) == [1]
+    assert live(presence=2.9, max_peaks=2, **calibration) == [1, 0]
+
+
+def test_a_peak_is_as_strong_as_its_class_less_what_it_lacks_to_the_best():
+    maps = np.array([[[9, 4]], [[8, 0]]], np.float32)
+    settings = RetrievalSettings(class_offsets=(4.0, 0.0), class_scales=(2.0, 1.0))
+    strength = peak_strength(
+        maps, np.ones(2, np.float32), np.array([0, 0, 1]), maps[[0, 0, 1], 0, [0, 1, 0]], settings
+    )
+    assert strength.tolist() == [3.0, 0.5, 9.0]
+
+
+@pytest.mark.parametrize("calibration", [{"class_offsets": (1.0,)}, {"class_scales": (1.0, 1.0, 1.0)}])
+def test_the_calibration_has_to_fit_the_classes(calibration):
+    with pytest.raises(ValueError, match=r"one value per class \(2\)"):
+        live(**calibration)
 
 
 def test_probability_is_logistic_monotone_and_finite():

@@ -23,12 +23,15 @@ from prm_evaluation.ground_truth import first_samples, open_ground_truth, protoc
 from prm_evaluation.methods import METHODS, Method, open_segmenters
 from prm_evaluation.reports import summary_table
 from prm_evaluation.tuning.gather import gather
+from prm_evaluation.tuning.presence import calibrate_classes, gather_strengths
 from prm_evaluation.tuning.trial import Figures
 from prm_evaluation.tuning.tune import MethodGain
 from prm_evaluation.tuning.tune import tune as search
 from prm_proposals.settings import RetrievalSettings
+from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, with_manifest
 from prm_runtime.manifest import Manifest
+from prm_runtime.segmenter import Segmenter
 
 
 def tune(
@@ -61,10 +64,14 @@ def tune(
     samples = first_samples(dataset, limit)
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prm-tune-")))
+        searched = samples[::2]
+        with progress_bar("calibrating classes", len(searched)) as advance:
+            segmenter = Segmenter(original, create_backend(backend))
+            start = calibrate_classes(manifest.retrieval, *gather_strengths(segmenter, searched, advance))
         with progress_bar("looking at pictures", len(samples)) as advance:
-            paths = gather(original, dataset, samples, folder, backend, advance)
+            paths = gather(original, start, dataset, samples, folder, backend, advance)
         with progress_bar("trying settings", evaluations * len(METHODS)) as advance:
-            tuned = search(paths, manifest.classes, manifest.retrieval, evaluations, processes, advance)
+            tuned = search(paths, len(manifest.classes), start, evaluations, processes, advance)
 
     with progress_bar("measuring", len(samples)) as advance:
         methods = sorted(METHODS, key=lambda method: method != tuned.settings.method)  # the default first
@@ -96,16 +103,16 @@ def _updated(
 
 
 def _gain_table(gains: Mapping[Method, MethodGain]) -> Table:
-    """Figures before and after, on the half searched on and on the half held out."""
+    """Figures of the calibrated start and of what was found, on the half searched and the half held out."""
     table = Table("method", "pictures", "settings", title="tuning (%, on superpixels)")
     for column in fields(Figures):
         table.add_column(column.name, justify="right")
     for method, gain in gains.items():
         rows = {
-            ("searched", "before"): gain.before,
-            ("searched", "after"): gain.after,
-            ("held out", "before"): gain.held_out_before,
-            ("held out", "after"): gain.held_out_after,
+            ("searched", "start"): gain.before,
+            ("searched", "tuned"): gain.after,
+            ("held out", "start"): gain.held_out_before,
+            ("held out", "tuned"): gain.held_out_after,
         }
         for (pictures, settings), figures in rows.items():
             table.add_row(method, pictures, settings, *(f"{value:.1f}" for value in asdict(figures).values()))
@@ -117,7 +124,7 @@ def _settings_table(before: RetrievalSettings, after: RetrievalSettings) -> Tabl
     table = Table("setting", "before", "after", title="settings")
     old, new = _flat(asdict(before)), _flat(asdict(after))
     for name, value in new.items():
-        if value != old[name]:
+        if value != old[name] and not isinstance(value, tuple):  # one number per class is no row to read
             table.add_row(name, str(old[name]), str(value))
     return table
 
@@ -125,6 +132,5 @@ def _settings_table(before: RetrievalSettings, after: RetrievalSettings) -> Tabl
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        nested = isinstance(value, dict) and name != "class_presence"
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat

@@ -15,25 +15,23 @@ from prm_runtime.bundle import Bundle
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sources.pictures import read_picture
 
-PRESENCE_SLACK = 4.0
-"""Logits below the bundle's ``presence`` that a candidate may go."""
+PRESENCE_SLACK = 3.0
+"""Logits of strength around the start's ``presence`` that a candidate may go."""
 
 
-def capture_settings(bundle: Bundle) -> RetrievalSettings:
+def capture_settings(start: RetrievalSettings) -> RetrievalSettings:
     """Settings under which every peak lives that a candidate setting may want."""
-    settings = bundle.manifest.retrieval
     return replace(
-        settings,
-        presence=settings.presence - PRESENCE_SLACK,
-        peak_floor=min(settings.peak_floor, 0.0),
-        peak_ratio=min(settings.peak_ratio, 0.1),
-        max_peaks=max(settings.max_peaks, bundle.manifest.peaks.max_peaks),
-        class_presence={},
+        start,
+        presence=start.presence - PRESENCE_SLACK,
+        peak_floor=min(start.peak_floor, 0.0),
+        peak_ratio=min(start.peak_ratio, 0.1),
     )
 
 
 def gather(
     bundle: Bundle,
+    start: RetrievalSettings,
     dataset: VocDataset,
     samples: Sequence[Sample],
     cache: Path,
@@ -44,6 +42,7 @@ def gather(
 
     Args:
         bundle: The model.
+        start: Where the search begins; peaks far below its thresholds are left out.
         dataset: Ground truth of ``samples``, with the classes of the bundle.
         samples: The pictures.
         cache: Folder; each bundle, data set and backend has a folder of its own in it.
@@ -53,7 +52,7 @@ def gather(
     Returns:
         The files, in the order of ``samples``; :meth:`Record.load` reads them.
     """
-    capture = capture_settings(bundle)
+    capture = capture_settings(start)
     folder = cache / cache_key(bundle, capture, backend, dataset.root)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{sample.id}.npz" for sample in samples]

@@ -38,7 +38,7 @@ class Record:
     evidence: Evidence
     truth: RegionTruth
 
-    def evidence_for(self, settings: RetrievalSettings, classes: tuple[str, ...]) -> Evidence:
+    def evidence_for(self, settings: RetrievalSettings) -> Evidence:
         """The evidence that a segmenter with these settings would have gathered."""
         all_peaks = self.evidence
         live = live_peaks(
@@ -47,7 +47,6 @@ class Record:
             all_peaks.class_maps,
             all_peaks.class_scores,
             settings,
-            classes,
         )
         return replace(
             all_peaks,

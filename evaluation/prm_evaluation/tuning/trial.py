@@ -48,9 +48,9 @@ class Figures:
         return self.map50 + 0.25 * (self.map25 + self.map75 + self.miou) + 0.1 * self.abo
 
 
-def measure_record(record: Record, settings: RetrievalSettings, classes: tuple[str, ...]) -> PictureResult:
+def measure_record(record: Record, settings: RetrievalSettings) -> PictureResult:
     """Retrieve the instances of one picture and compare them with its ground truth."""
-    retrieved = create_retrieval(settings)(record.evidence_for(settings, classes))
+    retrieved = create_retrieval(settings)(record.evidence_for(settings))
     return PictureResult(
         record.truth.iou(record.evidence.graph, retrieved),
         retrieved.scores,
@@ -90,24 +90,24 @@ class Trials:
 
 
 @contextmanager
-def open_trials(paths: Sequence[Path], classes: tuple[str, ...], processes: int) -> Iterator[Trials]:
+def open_trials(paths: Sequence[Path], num_classes: int, processes: int) -> Iterator[Trials]:
     """Load recorded pictures into worker processes.
 
     Args:
         paths: Records (see :func:`prm_evaluation.tuning.gather.gather`).
-        classes: Class names of the bundle.
+        num_classes: C.
         processes: How many workers; each computes on one core.
     """
     with ExitStack() as stack, _one_blas_thread():
         workers = [
             stack.enter_context(
-                ProcessPoolExecutor(1, get_context("spawn"), _load_share, (paths[worker::processes], classes))
+                ProcessPoolExecutor(1, get_context("spawn"), _load_share, (paths[worker::processes],))
             )
             for worker in range(processes)
         ]
         for worker in workers:  # start the processes while the environment is as they need it
             worker.submit(int)
-        yield Trials(workers, len(classes))
+        yield Trials(workers, num_classes)
 
 
 @contextmanager
@@ -125,14 +125,11 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 _share: list[Record] = []
-_classes: tuple[str, ...] = ()
 
 
-def _load_share(paths: Sequence[Path], classes: tuple[str, ...]) -> None:
-    global _classes
-    _classes = classes
+def _load_share(paths: Sequence[Path]) -> None:
     _share.extend(Record.load(path) for path in paths)
 
 
 def _measure_share(settings: RetrievalSettings) -> list[PictureResult]:
-    return [measure_record(record, settings, _classes) for record in _share]
+    return [measure_record(record, settings) for record in _share]

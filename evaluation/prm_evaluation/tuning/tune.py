@@ -23,9 +23,8 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
 def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
     """What the search may change, the most telling first."""
-    presences = tuple(
-        start.presence + step for step in np.arange(-PRESENCE_SLACK, 2 * PRESENCE_SLACK + 1).tolist()
-    )
+    slack = np.arange(-PRESENCE_SLACK, PRESENCE_SLACK + 0.5, 0.5)
+    presences = tuple((start.presence + slack).tolist())
     shared = [
         Parameter("presence", presences),
         Parameter("peak_floor", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)),
@@ -85,7 +84,7 @@ class Tuned:
 
 def tune(
     paths: Sequence[Path],
-    classes: tuple[str, ...],
+    num_classes: int,
     start: RetrievalSettings,
     max_evaluations: int,
     processes: int,
@@ -98,8 +97,8 @@ def tune(
 
     Args:
         paths: Records of the pictures.
-        classes: Class names of the bundle.
-        start: The bundle's settings.
+        num_classes: C.
+        start: Settings to begin with.
         max_evaluations: Most candidates per method.
         processes: Worker processes.
         advance: Called after each candidate.
@@ -113,7 +112,7 @@ def tune(
         )
     starts = {method: replace(start, method=method) for method in METHODS}
     found: dict[Method, RetrievalSettings] = {}
-    with open_trials(paths[::2], classes, processes) as trials:
+    with open_trials(paths[::2], num_classes, processes) as trials:
 
         def objective(settings: RetrievalSettings) -> float:
             value = trials.figures(settings).objective
@@ -127,7 +126,7 @@ def tune(
         best: Method = max(METHODS, key=lambda method: after[method].objective)
         settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
         results = trials.results(settings)
-    with open_trials(paths[1::2], classes, processes) as held_out:
+    with open_trials(paths[1::2], num_classes, processes) as held_out:
         gains = {
             method: MethodGain(
                 before[method],
@@ -139,7 +138,7 @@ def tune(
         }
         results += held_out.results(settings)
     try:
-        return Tuned(calibrated(settings, results, len(classes)), gains, None)
+        return Tuned(calibrated(settings, results, num_classes), gains, None)
     except ValueError as error:
         return Tuned(settings, gains, str(error))
 
