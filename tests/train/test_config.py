@@ -55,7 +55,7 @@ def test_overrides_win_over_the_file_and_none_is_not_given(tmp_path: Path) -> No
         ('precision = "half"', "precision: Input should be '32-true', .*found 'half'"),
         ("frozen_blocks = -1", "frozen_blocks: .*found -1"),
         ("seed = 4294967296", "seed: .*found 4294967296"),
-        ("min_scale = 1.5", "min_scale 1.5 exceeds max_scale 1.15"),
+        ("least_crop = 1.5", "least_crop: Input should be less than or equal to 1, found 1.5"),
         ("epochs = 0\nseed = -1", "epochs: .*; seed: "),
     ],
 )

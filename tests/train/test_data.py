@@ -14,7 +14,7 @@ from tests.fixtures.media import write_png
 
 from prm_evaluation.datasets import Sample, open_dataset
 from prm_runtime.console import PrmError
-from prm_train.augment import augment, letterbox
+from prm_train.augment import augment, stretch
 from prm_train.data import (
     LabelledPictures,
     normalise,
@@ -23,9 +23,8 @@ from prm_train.data import (
     validation_batches,
 )
 
-FILL = (127.0, 127.0, 127.0)
-AUGMENT = partial(augment, size=32, scale=(0.7, 1.15), jitter=0.3, fill=FILL)
-LETTERBOX = partial(letterbox, size=32, fill=FILL)
+AUGMENT = partial(augment, size=32, least_crop=0.8, jitter=0.3)
+STRETCH = partial(stretch, size=32)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def numbers(batches: object) -> list[list[int]]:
 
 
 def test_items_are_planar_rgb_and_zeros_and_ones(folder: Path) -> None:
-    pictures = LabelledPictures(open_dataset(folder, "train"), LETTERBOX)
+    pictures = LabelledPictures(open_dataset(folder, "train"), STRETCH)
     assert len(pictures) == 8
     picture, labels = pictures[1]
     assert (picture.shape, picture.dtype) == ((3, 32, 32), torch.uint8)
@@ -68,14 +67,14 @@ def test_items_are_planar_rgb_and_zeros_and_ones(folder: Path) -> None:
 def test_a_picture_of_nothing_has_no_label(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "labels.csv").write_text("a.png,\n")
-    pictures = LabelledPictures(open_dataset(tmp_path, "train", ("cat", "dog")), LETTERBOX)
+    pictures = LabelledPictures(open_dataset(tmp_path, "train", ("cat", "dog")), STRETCH)
     assert pictures[0][1].tolist() == [0, 0]
     assert pictures.present_class_ids() == []
 
 
 def test_present_classes_are_those_of_at_least_one_picture(numbered: NumberedPictures) -> None:
-    assert LabelledPictures(replace(numbered, count=3), LETTERBOX).present_class_ids() == [0, 1]
-    assert LabelledPictures(numbered, LETTERBOX).present_class_ids() == [0, 1, 2, 3, 4]
+    assert LabelledPictures(replace(numbered, count=3), STRETCH).present_class_ids() == [0, 1]
+    assert LabelledPictures(numbered, STRETCH).present_class_ids() == [0, 1, 2, 3, 4]
 
 
 def test_a_picture_depends_on_seed_epoch_and_index_alone(folder: Path) -> None:
@@ -104,7 +103,7 @@ def test_batches_are_the_same_with_worker_processes(folder: Path) -> None:
 
 
 def test_training_batches_are_full_and_shuffled_anew_in_each_epoch(numbered: NumberedPictures) -> None:
-    pictures = LabelledPictures(numbered, LETTERBOX)
+    pictures = LabelledPictures(numbered, STRETCH)
     orders = []
     for epoch in (0, 1, 0):
         pictures.epoch = epoch
@@ -119,7 +118,7 @@ def test_training_batches_are_full_and_shuffled_anew_in_each_epoch(numbered: Num
 def test_processes_share_the_training_pictures_and_make_the_same_number_of_steps(
     numbered: NumberedPictures, count: int
 ) -> None:
-    pictures = LabelledPictures(replace(numbered, count=count), LETTERBOX)
+    pictures = LabelledPictures(replace(numbered, count=count), STRETCH)
     shares = [numbers(training_batches(pictures, 4, 0, rank=rank, world_size=2)) for rank in range(2)]
     assert [len(share) for share in shares] == [count // 8] * 2
     seen = [number for share in shares for batch in share for number in batch]
@@ -127,7 +126,7 @@ def test_processes_share_the_training_pictures_and_make_the_same_number_of_steps
 
 
 def test_validation_batches_are_all_pictures_in_order(numbered: NumberedPictures) -> None:
-    pictures = LabelledPictures(numbered, LETTERBOX)
+    pictures = LabelledPictures(numbered, STRETCH)
     batches = numbers(validation_batches(pictures, 8, 0))
     assert [len(batch) for batch in batches] == [8, 8, 5]
     assert [number for batch in batches for number in batch] == list(range(21))

@@ -11,7 +11,7 @@ from tests.fixtures import tiny_backbone
 from tests.fixtures.tiny_backbone import tiny_model
 
 from prm_evaluation.datasets import open_dataset
-from prm_train.augment import letterbox
+from prm_train.augment import stretch
 from prm_train.backbones import BACKBONES
 from prm_train.checkpoint import load_checkpoint
 from prm_train.config import Recipe
@@ -45,7 +45,7 @@ class Recorded(LabelledPictures):
 @pytest.fixture
 def pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     monkeypatch.setitem(BACKBONES, tiny_backbone.NAME, tiny_backbone.TinyBackbone)
-    transform = partial(letterbox, size=64, fill=tiny_backbone.TinyBackbone.mean)
+    transform = partial(stretch, size=64)
     pictures = Recorded(open_dataset(folder, "train"), transform)
     pictures.asked = []
     return pictures

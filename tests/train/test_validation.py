@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from prm_evaluation.datasets import open_dataset
 from prm_train.aggregation import create_aggregation
-from prm_train.augment import letterbox
+from prm_train.augment import stretch
 from prm_train.backbones import BACKBONES
 from prm_train.checkpoint import load_checkpoint
 from prm_train.config import Recipe
@@ -73,7 +73,7 @@ def test_it_is_the_mean_average_precision_of_the_classes_that_are_there(
 
 @torch.no_grad()
 def class_scores(model: nn.Module, sample: object) -> NDArray[np.float32]:
-    picture = letterbox(read_picture(sample), size=64, fill=tiny_backbone.TinyBackbone.mean)
+    picture = stretch(read_picture(sample), size=64)
     planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
     x = normalise(planes, tiny_backbone.TinyBackbone.mean, tiny_backbone.TinyBackbone.std)
     return create_aggregation("peak")(model(x))[0].numpy()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from prm_runtime.console import PrmError
@@ -32,8 +32,7 @@ class Recipe:
         momentum: Of SGD.
         weight_decay: Of SGD, on all parameters.
         frozen_blocks: How many of the lowest blocks stay as they are; 0 trains everything.
-        min_scale: Least factor of the long side.
-        max_scale: Largest factor of the long side.
+        least_crop: Least share of a picture's sides that a random crop keeps.
         colour_jitter: Largest relative change of brightness, contrast and saturation.
         tap_dimensions: Channels of each feature tap; a block with fewer keeps all of its own.
         tap_pictures: At most so many training pictures are used to fit the taps.
@@ -53,19 +52,12 @@ class Recipe:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     frozen_blocks: Annotated[int, Field(ge=0)] = 0
-    min_scale: Annotated[float, Field(gt=0)] = 0.7
-    max_scale: Annotated[float, Field(gt=0)] = 1.15
+    least_crop: Annotated[float, Field(gt=0, le=1)] = 0.8
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
     tap_dimensions: Annotated[int, Field(gt=0)] = 16
     tap_pictures: Annotated[int, Field(gt=0)] = 300
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Precision = "32-true"
-
-    @model_validator(mode="after")
-    def _scales_are_ordered(self) -> Self:
-        if self.min_scale > self.max_scale:
-            raise ValueError(f"min_scale {self.min_scale} exceeds max_scale {self.max_scale}")
-        return self
 
 
 def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:

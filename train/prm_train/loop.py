@@ -20,7 +20,7 @@ from torchmetrics.classification import MultilabelAveragePrecision
 from prm_evaluation.datasets import Dataset
 from prm_runtime.console import PrmError, stderr
 from prm_train.aggregation import create_aggregation
-from prm_train.augment import augment, letterbox
+from prm_train.augment import augment, stretch
 from prm_train.backbones import create_backbone
 from prm_train.config import Recipe
 from prm_train.data import Item, LabelledPictures, normalise, training_batches, validation_batches
@@ -89,14 +89,9 @@ class Trainer:
         self.network = _create_network(recipe, len(self.classes))
         self.aggregation = create_aggregation(recipe.aggregation, **recipe.aggregation_options)
 
-        fill = self.network.backbone.mean
-        plain = partial(letterbox, size=recipe.input_size, fill=fill)
+        plain = partial(stretch, size=recipe.input_size)
         augmented = partial(
-            augment,
-            size=recipe.input_size,
-            scale=(recipe.min_scale, recipe.max_scale),
-            jitter=recipe.colour_jitter,
-            fill=fill,
+            augment, size=recipe.input_size, least_crop=recipe.least_crop, jitter=recipe.colour_jitter
         )
         self.train_pictures = LabelledPictures(train_set, augmented, recipe.seed)
         self.tap_pictures = LabelledPictures(train_set, plain)
