@@ -13,7 +13,16 @@ COMPONENTS = {
     "prm_runtime": ("runtime", {"prm_proposals"}),
     "prm_evaluation": ("evaluation", {"prm_proposals", "prm_runtime"}),
     "prm_train": ("train", {"prm_evaluation", "prm_runtime.console"}),
-    "prm_export": ("export", {"prm_proposals", "prm_runtime", "prm_train.checkpoint", "prm_train.fcn"}),
+    "prm_export": (
+        "export",
+        {
+            "prm_proposals",
+            "prm_runtime",
+            "prm_train.aggregation",
+            "prm_train.checkpoint",
+            "prm_train.fcn",
+        },
+    ),
 }
 DEVICE_SIDE = ("prm_proposals", "prm_runtime", "prm_evaluation")
 

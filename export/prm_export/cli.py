@@ -1,0 +1,29 @@
+"""The ``prm-export`` command line; each command is a module of :mod:`prm_export.commands`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prm_export.commands.export import export
+from prm_runtime.console import DefaultCommandGroup, print_version, run
+
+HELP = "Turn a checkpoint into a bundle: prm-export CHECKPOINT -o NAME.prm, see prm-export export --help."
+
+app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
+app.command()(export)
+
+
+@app.callback(help=HELP)
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Entry point of ``prm-export``."""
+    run(app)

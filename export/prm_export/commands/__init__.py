@@ -1,0 +1,1 @@
+"""The commands of ``prm-export``, one module each."""

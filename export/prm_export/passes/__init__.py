@@ -1,0 +1,1 @@
+"""ONNX-to-ONNX passes: each a small function on an ``onnx_ir`` model; ``pipeline`` runs them in order."""

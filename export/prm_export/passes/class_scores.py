@@ -1,0 +1,111 @@
+"""Class scores (Eq. 2, and what the paper compares it to) as ONNX operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from prm_export.emit import Emitter
+from prm_export.errors import ExportError
+from prm_export.passes.peak_find import mark_peaks
+
+SIDES = (-2, -1)
+
+
+def add_class_scores(model: ir.Model, M: ir.Value, name: str, options: Mapping[str, Any]) -> ir.Model:
+    """Add the output ``class_scores``, float32 [N, C].
+
+    Args:
+        model: Model to extend.
+        M: Its class response maps, float32 [N, C, h, w].
+        name: Aggregation that the classifier was trained with, a key of ``AGGREGATIONS``.
+        options: Its parameters, as in ``prm_train.aggregation``.
+
+    Raises:
+        ExportError: If the aggregation is unknown.
+    """
+    if name not in AGGREGATIONS:
+        known = ", ".join(AGGREGATIONS)
+        raise ExportError(f"the checkpoint aggregates by '{name}', which has no ONNX form: known are {known}")
+    try:
+        s = AGGREGATIONS[name](Emitter(model.graph), M, **options)
+    except TypeError as error:
+        raise ExportError(f"aggregation '{name}' does not take the checkpoint's options ({error})") from None
+    s.name, s.dtype = "class_scores", ir.DataType.FLOAT
+    s.shape = None if M.shape is None else ir.Shape(M.shape[:2])
+    model.graph.outputs.append(s)
+    return model
+
+
+def _peak(emitter: Emitter, M: ir.Value, window: int = 3, filter: str = "median") -> ir.Value:  # noqa: A002
+    peaks = mark_peaks(emitter, M, window)
+    if filter != "none":
+        threshold = _lower_median(emitter, M) if filter == "median" else _mean(emitter, M, keepdims=1)
+        # the mean of equal values may be rounded above all of them
+        threshold = emitter.op("Min", threshold, _max(emitter, M, keepdims=1))
+        peaks = emitter.op("And", peaks, emitter.op("GreaterOrEqual", M, threshold))
+    sides = emitter.int64(*SIDES)
+    responses = emitter.op("Where", peaks, M, emitter.constant(0.0))
+    N = emitter.op("ReduceSum", emitter.op("Cast", peaks, to=ir.DataType.FLOAT), sides, keepdims=0)
+    total = emitter.op("ReduceSum", responses, sides, keepdims=0)
+    return emitter.op("Div", total, emitter.op("Max", N, emitter.constant(1.0)))
+
+
+def _mean(emitter: Emitter, M: ir.Value, keepdims: int = 0) -> ir.Value:
+    return emitter.op("ReduceMean", M, emitter.int64(*SIDES), keepdims=keepdims)
+
+
+def _max(emitter: Emitter, M: ir.Value, keepdims: int = 0) -> ir.Value:
+    return emitter.op("ReduceMax", M, emitter.int64(*SIDES), keepdims=keepdims)
+
+
+def _log_sum_exp(emitter: Emitter, M: ir.Value, r: float = 4.0) -> ir.Value:
+    sharp = emitter.op("Mul", M, emitter.constant(r))
+    peak = _max(emitter, sharp, keepdims=1)  # subtracted so that exp cannot overflow
+    sides = emitter.int64(*SIDES)
+    mean = emitter.op("ReduceMean", emitter.op("Exp", emitter.op("Sub", sharp, peak)), sides, keepdims=1)
+    log = emitter.op("Squeeze", emitter.op("Add", emitter.op("Log", mean), peak), sides)
+    return emitter.op("Div", log, emitter.constant(r))
+
+
+def _max_min(
+    emitter: Emitter, M: ir.Value, k_plus: float = 0.2, k_minus: float = 0.2, alpha: float = 0.7
+) -> ir.Value:
+    cells = _cells(emitter, M)
+    count = emitter.op("Cast", _count(emitter, M), to=ir.DataType.DOUBLE)
+
+    def mean_of(share: float, largest: int) -> ir.Value:
+        k = emitter.op("Round", emitter.op("Mul", count, emitter.constant(share, np.float64)))
+        k = emitter.op("Max", emitter.op("Cast", k, to=ir.DataType.INT64), emitter.int64(1))
+        values, _ = emitter.ops("TopK", 2, cells, k, largest=largest)
+        return emitter.op("ReduceMean", values, emitter.int64(-1), keepdims=0)
+
+    lowest = emitter.op("Mul", mean_of(k_minus, largest=0), emitter.constant(alpha))
+    return emitter.op("Add", mean_of(k_plus, largest=1), lowest)
+
+
+def _lower_median(emitter: Emitter, M: ir.Value) -> ir.Value:
+    half = emitter.op("Div", emitter.op("Add", _count(emitter, M), emitter.int64(1)), emitter.int64(2))
+    lower, _ = emitter.ops("TopK", 2, _cells(emitter, M), half, largest=0)
+    median = emitter.op("ReduceMax", lower, emitter.int64(-1), keepdims=1)
+    return emitter.op("Unsqueeze", median, emitter.int64(-1))
+
+
+def _cells(emitter: Emitter, M: ir.Value) -> ir.Value:
+    return emitter.op("Reshape", M, emitter.int64(0, 0, -1))
+
+
+def _count(emitter: Emitter, M: ir.Value) -> ir.Value:
+    return emitter.op("ReduceProd", emitter.sides(M), keepdims=1)
+
+
+AGGREGATIONS: dict[str, Callable[..., ir.Value]] = {
+    "peak": _peak,
+    "average": _mean,
+    "max": _max,
+    "lse": _log_sum_exp,
+    "maxmin": _max_min,
+}

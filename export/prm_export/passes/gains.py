@@ -1,0 +1,100 @@
+"""Gain maps: what peak back-propagation needs of the forward pass, computed once per frame for all peaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from prm_export.emit import node_name
+from prm_export.errors import ExportError
+from prm_export.reverse_path import ReversePath
+from prm_export.rules import RULES
+from prm_export.rules.base import ForwardGraph
+
+
+@dataclass(frozen=True)
+class Gains:
+    """The forward graph's outputs for the reverse graph.
+
+    Attributes:
+        layers: R of each layer that has one, float32 [1, C, h, w].
+        stop: U⁺ where the reverse pass ends, float32 [1, C, h, w].
+        grid: Height and width of the class response maps, int64 [2].
+    """
+
+    layers: dict[ir.Node, ir.Value]
+    stop: ir.Value
+    grid: ir.Value
+
+    @property
+    def values(self) -> list[ir.Value]:
+        """All of them, in the order of the outputs."""
+        return [self.grid, self.stop, *self.layers.values()]
+
+
+def check_rules(path: ReversePath) -> None:
+    """Check that every layer has a rule.
+
+    Raises:
+        ExportError: If any has none, naming them all.
+    """
+    missing = [node_name(node) for node in path.nodes if node.domain or node.op_type not in RULES]
+    if missing:
+        known = ", ".join(sorted(RULES))
+        raise ExportError(
+            f"peak back-propagation has no rule for {', '.join(missing)}: replace these layers; rules exist "
+            f"for {known}"
+        )
+
+
+def add_gains(model: ir.Model, M: ir.Value, path: ReversePath, image_minimum: NDArray[np.float32]) -> Gains:
+    """Add the gain maps as outputs ``gain_*``.
+
+    Args:
+        model: The classifier; extended in place.
+        M: Its class response maps.
+        path: The layers to propagate through.
+        image_minimum: Smallest possible value per channel of the normalised image, float32 [3].
+
+    Raises:
+        ExportError: If a layer has no rule, or its rule does not cover what the layer does; names them all.
+    """
+    check_rules(path)
+    forward = ForwardGraph(model, path, image_minimum)
+    grid = _output(forward.sides(M), "gain_grid", ir.DataType.INT64, (2,))
+    stop = forward.op("Identity", forward.positive(path.stop))
+    _output(stop, "gain_stop", ir.DataType.FLOAT, _map_shape(path, path.stop))
+    layers: dict[ir.Node, ir.Value] = {}
+    mistakes = []
+    for node in path.nodes:
+        try:
+            R = RULES[node.op_type].gain(forward, node)
+        except ExportError as error:
+            mistakes.append(str(error))
+            continue
+        if R is None and model.graph.inputs[0] in node.inputs:
+            mistakes.append(
+                f"{node_name(node)} hands on the image as it is, where black is not zero: "
+                "use --stop-stride 2 or larger"
+            )
+        elif R is not None:
+            shape = _map_shape(path, node.outputs[0])
+            layers[node] = _output(R, f"gain_{len(layers):03d}", ir.DataType.FLOAT, shape)
+    if mistakes:
+        raise ExportError("; ".join(mistakes))
+    gains = Gains(layers, stop, grid)
+    model.graph.outputs.extend(gains.values)
+    return gains
+
+
+def _output(value: ir.Value, name: str, dtype: ir.DataType, shape: tuple[int | str, ...]) -> ir.Value:
+    value.name, value.dtype, value.shape = name, dtype, ir.Shape(shape)
+    return value
+
+
+def _map_shape(path: ReversePath, like: ir.Value) -> tuple[int | str, ...]:
+    _, channels, height, width = path.shape(like)
+    return (1, channels, *path.symbolic_sides(height, width))

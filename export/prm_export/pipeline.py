@@ -1,0 +1,127 @@
+"""From a classifier's ONNX model to the two graphs of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+from numpy.typing import NDArray
+
+from prm_export.emit import LOWEST
+from prm_export.passes.backprop import build_backprop
+from prm_export.passes.class_scores import add_class_scores
+from prm_export.passes.gains import add_gains
+from prm_export.passes.peak_find import add_peak_find
+from prm_export.passes.simplify import simplify
+from prm_export.passes.weights import store_half
+from prm_export.reverse_path import ReversePath, find_reverse_path
+from prm_runtime.manifest import GraphSpec, TensorSpec
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """What the two graphs depend on beside the classifier.
+
+    Attributes:
+        aggregation: Name of the aggregation that makes class scores of M.
+        aggregation_options: Its parameters.
+        image_minimum: Smallest possible value per channel of the normalised image.
+        window: Side of the peak window in cells.
+        max_peaks: Rows of the peak table.
+        peak_threshold: Lowest response of a peak.
+        stop_stride: Image pixels per cell of the Peak Response Maps.
+        half_weights: Store weights as float16.
+    """
+
+    image_minimum: NDArray[np.float32]
+    aggregation: str = "peak"
+    aggregation_options: Mapping[str, Any] = field(default_factory=dict)
+    window: int = 3
+    max_peaks: int = 64
+    peak_threshold: float = LOWEST
+    stop_stride: int = 2
+    half_weights: bool = True
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The graphs of a bundle, and what they were made from.
+
+    Attributes:
+        classifier: The simplified classifier with its weights as stored: what the oracle runs.
+        stop: Name of the value in it at which the reverse pass ends.
+        forward: Image -> class maps, scores, peak table, features, gains.
+        backprop: Peaks and gains -> Peak Response Maps.
+    """
+
+    classifier: onnx.ModelProto
+    stop: str
+    forward: onnx.ModelProto
+    backprop: onnx.ModelProto
+
+
+def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
+    """Run all passes.
+
+    Args:
+        classifier: Model with input ``image`` [1, 3, H, W], first output the class response maps [1, C, h, w]
+            and any number of further outputs, which pass through as feature maps.
+        options: What to build.
+
+    Raises:
+        ExportError: If the network holds what peak back-propagation has no rule for.
+    """
+    model = simplify(ir.from_proto(classifier))
+    if options.half_weights:
+        model = store_half(model)
+    plain = ir.to_proto(model)
+    M = model.graph.outputs[0]
+    path = find_reverse_path(model, M, options.stop_stride)
+    _name_sides(model, path)
+    features = list(model.graph.outputs[1:])
+    del model.graph.outputs[1:]
+    add_class_scores(model, M, options.aggregation, options.aggregation_options)
+    add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
+    model.graph.outputs.extend(features)
+    stop = path.stop.name or ""
+    gains = add_gains(model, M, path, options.image_minimum)
+    backprop = build_backprop(path, gains)
+    model.graph.name = "prm_forward"
+    return Graphs(plain, stop, _finish(model), _finish(backprop))
+
+
+def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:
+    """The signature of a graph for the manifest."""
+    return GraphSpec(
+        file=file,
+        inputs=tuple(map(_tensor_spec, model.graph.input)),
+        outputs=tuple(map(_tensor_spec, model.graph.output)),
+    )
+
+
+def _name_sides(model: ir.Model, path: ReversePath) -> None:
+    for value in (model.graph.inputs[0], *model.graph.outputs):
+        batch, channels, height, width = path.shape(value)
+        value.shape = ir.Shape((batch, channels, *path.symbolic_sides(height, width)))
+
+
+def _finish(model: ir.Model) -> onnx.ModelProto:
+    common_passes.RemoveUnusedNodesPass()(model)
+    common_passes.ClearMetadataAndDocStringPass()(model)
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto)
+    return proto
+
+
+def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    return TensorSpec(
+        name=value.name,
+        dtype=onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name,
+        shape=tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim),
+    )

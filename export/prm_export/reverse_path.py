@@ -1,0 +1,189 @@
+"""Which part of a classifier peak back-propagation walks: from the class response maps down to the stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from prm_export.emit import attributes_of, constant_of, input_of, node_name
+from prm_export.errors import ExportError
+
+ACTIVATIONS = {"Relu", "Clip"}
+PASS_THROUGH = {"Identity", "Dropout"}
+# two multiples of 32 that leave different remainders at every stride above 32
+PROBE_HEIGHT, PROBE_WIDTH = 448, 352
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class ReversePath:
+    """The layers that a peak is propagated through.
+
+    Attributes:
+        top: The 1×1 convolution whose output is M.
+        stop: The value at which the Peak Response Map is read.
+        nodes: The layers below ``top`` and above ``stop``, in the order in which the reverse pass visits
+            them.
+        shapes: Shape of every value for an image of ``PROBE_HEIGHT`` × ``PROBE_WIDTH``.
+        turned_shapes: The same for an image of ``PROBE_WIDTH`` × ``PROBE_HEIGHT``.
+    """
+
+    top: ir.Node
+    stop: ir.Value
+    nodes: tuple[ir.Node, ...]
+    shapes: Shapes
+    turned_shapes: Shapes
+
+    def shape(self, value: ir.Value) -> tuple[int, ...]:
+        """Shape of a value at the probe size."""
+        return _known(self.shapes, value)
+
+    def turned_shape(self, value: ir.Value) -> tuple[int, ...]:
+        """Shape of a value at the probe size turned by 90 degrees."""
+        return _known(self.turned_shapes, value)
+
+    def symbolic_sides(self, height: int, width: int) -> tuple[str, str]:
+        """How the sides of a map of this size at the probe size follow from the image's."""
+        return _fraction("height", PROBE_HEIGHT, height), _fraction("width", PROBE_WIDTH, width)
+
+
+def _known(shapes: Shapes, value: ir.Value) -> tuple[int, ...]:
+    shape = shapes.get(value.name or "")
+    if shape is None:
+        raise ExportError(
+            f"the shape of '{value.name}' does not follow from the image's: export the network without "
+            "shapes that are computed at run time"
+        )
+    return shape
+
+
+def _fraction(name: str, whole: int, part: int) -> str:
+    if whole == part:
+        return name
+    return f"{name}/{whole // part}" if whole % part == 0 else f"{name} {whole}->{part}"
+
+
+def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> ReversePath:
+    """Find the layers between the class response maps and the stop at this stride.
+
+    Raises:
+        ExportError: If M is not made by a 1×1 convolution, or no value at this stride separates M from the
+            image.
+    """
+    top = _top_convolution(M)
+    image = model.graph.inputs[0]
+    shapes = infer_shapes(model, PROBE_HEIGHT, PROBE_WIDTH)
+    head = input_of(top)
+    stop = choose_stop(image, head, stop_stride, shapes)
+    between = _ancestors(head) & _descendants(stop)
+    nodes = tuple(node for node in reversed(model.graph) if node in between)
+    turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
+    return ReversePath(top, stop, nodes, shapes, turned)
+
+
+def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) -> ir.Value:
+    """The value at which the reverse pass ends: the image at stride 1, else the one nearest to it.
+
+    Only values that every path from the image to the head runs through qualify (in a residual block that is
+    its output), and of a layer only what comes out of its activation. The nearest to the image is taken
+    because every further layer at the same stride smooths the checkerboard that a strided convolution leaves
+    in its input.
+
+    Args:
+        image: The classifier's input.
+        head: The input of the top layer.
+        stride: Image pixels per cell of the stop.
+        shapes: Shapes of all values, from ``infer_shapes``.
+
+    Raises:
+        ExportError: If no value qualifies.
+    """
+    found = set()
+    for value in _separators(image, head):
+        if (
+            any(node.op_type in ACTIVATIONS | PASS_THROUGH for node in value.consumers())
+            and value is not image
+        ):
+            continue
+        side = _known(shapes, value)[2]
+        found.add(round(PROBE_HEIGHT / side))
+        if side * stride == PROBE_HEIGHT and (value is image or stride > 1):
+            return value
+    strides = ", ".join(map(str, sorted(found)))
+    raise ExportError(
+        f"the network has no layer to stop at with stride {stride}: use --stop-stride with one of {strides}"
+    )
+
+
+def infer_shapes(model: ir.Model, height: int, width: int) -> Shapes:
+    """Shapes of the values for an image of this size, as far as they follow from it."""
+    proto = ir.to_proto(model)
+    dims = proto.graph.input[0].type.tensor_type.shape.dim
+    for dim, size in zip(dims, (1, 3, height, width), strict=True):
+        dim.dim_value = size
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    sizes = {
+        info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
+        for info in (*graph.input, *graph.value_info, *graph.output)
+    }
+    return {name: shape for name, shape in sizes.items() if all(shape)}
+
+
+def _top_convolution(M: ir.Value) -> ir.Node:
+    producer = M.producer()
+    while producer is not None and producer.op_type in PASS_THROUGH:
+        producer = input_of(producer).producer()
+    if producer is None or producer.op_type != "Conv":
+        found = "the graph's input" if producer is None else node_name(producer)
+        raise ExportError(
+            f"the class response maps have to come out of a 1×1 Conv, but they come out of {found}"
+        )
+    if constant_of(producer, 1).shape[2:] != (1, 1) or attributes_of(producer).get("group", 1) != 1:
+        raise ExportError(
+            f"{node_name(producer)}: the class response maps have to come out of a plain 1×1 Conv"
+        )
+    return producer
+
+
+def _separators(image: ir.Value, head: ir.Value) -> list[ir.Value]:
+    """The values that every path from the image to the head runs through, nearest to the image first."""
+    between = _ancestors(head) & _descendants(image)
+    separators = [image]
+    open_edges = {(image, node) for node in image.consumers() if node in between}
+    for node in (node for node in image.graph or () if node in between):  # in topological order
+        V = node.outputs[0]
+        open_edges = {edge for edge in open_edges if edge[1] is not node}
+        open_edges |= {(V, consumer) for consumer in V.consumers() if consumer in between}
+        if all(source is V for source, _ in open_edges):
+            separators.append(V)
+    return separators
+
+
+def _ancestors(value: ir.Value) -> set[ir.Node]:
+    found: set[ir.Node] = set()
+    frontier = [value.producer()]
+    while frontier:
+        node = frontier.pop()
+        if node is None or node in found:
+            continue
+        found.add(node)
+        frontier.extend(source.producer() for source in node.inputs if source is not None)
+    return found
+
+
+def _descendants(value: ir.Value) -> set[ir.Node]:
+    found: set[ir.Node] = set()
+    frontier = list(value.consumers())
+    while frontier:
+        node = frontier.pop()
+        if node in found:
+            continue
+        found.add(node)
+        frontier.extend(consumer for output in node.outputs for consumer in output.consumers())
+    return found

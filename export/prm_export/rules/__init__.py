@@ -1,0 +1,29 @@
+"""How peak back-propagation (Eq. 4, 5) passes each operator: one rule per operator.
+
+Instead of the visiting probability P the reverse pass carries G = P / U⁺, with U⁺ = relu(U). A layer that
+distributes P(V) in proportion to U⁺ W⁺ then reads
+
+    R = V⁺ / (conv(U⁺, W⁺) + ε)        the gain: one number per output, the same for all peaks of a frame
+    G_U = convT(G_V · R, W⁺)           linear in G_V
+
+so a rule is two functions: ``gain`` emits R into the forward graph, ``propagate`` emits G_V · R -> G_U into
+the reverse graph.
+"""
+
+from __future__ import annotations
+
+from prm_export.rules import activation, add, convolution, pooling, structure
+from prm_export.rules.base import Rule
+
+RULES: dict[str, Rule] = {
+    "AveragePool": pooling.RULE,
+    "Add": add.RULE,
+    "Clip": activation.CLIP,
+    "Concat": structure.CONCAT,
+    "Conv": convolution.RULE,
+    "Dropout": structure.IDENTITY,
+    "Identity": structure.IDENTITY,
+    "MaxPool": pooling.RULE,
+    "Pad": structure.PAD,
+    "Relu": activation.RELU,
+}

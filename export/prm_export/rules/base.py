@@ -1,0 +1,168 @@
+"""What rules work with: the forward graph, the reverse graph and what it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from prm_export.emit import Emitter, array_of, input_of
+from prm_export.reverse_path import ACTIVATIONS, ReversePath
+
+EPSILON = 1e-6
+"""Added to every normaliser; activations are of the order of 1."""
+
+
+class ForwardGraph(Emitter):
+    """The classifier's own graph, which gains are appended to.
+
+    Args:
+        model: The classifier.
+        path: The part of it that is back-propagated through.
+        image_minimum: Smallest possible value of each channel of the normalised image, float32 [3].
+    """
+
+    def __init__(self, model: ir.Model, path: ReversePath, image_minimum: NDArray[np.float32]) -> None:
+        super().__init__(model.graph)
+        self.path = path
+        self._image = model.graph.inputs[0]
+        self._image_minimum = image_minimum
+        self._positive: dict[ir.Value, ir.Value] = {}
+
+    def positive(self, U: ir.Value) -> ir.Value:
+        """U⁺: the evidence in a value, never negative (weights as well as activations).
+
+        For the image that is x - min possible x, as zero is no darkest colour there.
+        """
+        if is_nonnegative(U):
+            return U
+        if U not in self._positive:
+            if U is self._image:
+                self._positive[U] = self.op("Sub", U, self.constant(self._image_minimum.reshape(1, -1, 1, 1)))
+            else:
+                self._positive[U] = self.op("Relu", U)
+        return self._positive[U]
+
+    def activated(self, V: ir.Value) -> ir.Value:
+        """V⁺ after the activation that V alone feeds: P is the same on either side of it."""
+        activation = fused_activation(V)
+        return self.positive(V if activation is None else activation.outputs[0])
+
+    def ratio(self, numerator: ir.Value, normaliser: ir.Value) -> ir.Value:
+        """Numerator / (normaliser + ε)."""
+        return self.op("Div", numerator, self.op("Add", normaliser, self.constant(EPSILON)))
+
+
+@dataclass(frozen=True)
+class Carried:
+    """G at one value, for every peak.
+
+    Attributes:
+        value: [P, C] at the peaks' own cells while only 1×1 layers were passed (``pointwise``), else
+            [P, C, h, w].
+        pointwise: Whether it is nonzero at the peaks' own cells alone.
+    """
+
+    value: ir.Value
+    pointwise: bool
+
+
+class ReverseGraph(Emitter):
+    """The reverse graph while it is built: peaks and gains in, Peak Response Maps out.
+
+    Args:
+        path: The layers it propagates through.
+        peaks: Its input ``peaks``, int64 [P, 3].
+        grid: Its input that holds the class maps' height and width, int64 [2].
+    """
+
+    def __init__(self, path: ReversePath, peaks: ir.Value, grid: ir.Value) -> None:
+        super().__init__()
+        self.path = path
+        self._grid = grid
+        column = self.int64(1)
+        self.class_id, row, col = (
+            self.op("Squeeze", part, column) for part in self.ops("Split", 3, peaks, axis=1, num_outputs=3)
+        )
+        width = self.op("Gather", grid, self.constant(1, np.int64))
+        self._cell = self.op("Add", self.op("Mul", row, width), col)
+
+    def weight(self, W: NDArray[np.float32]) -> ir.Value:
+        """Emit a weight, stored as float16 where that is how the classifier stores its own."""
+        if not np.array_equal(W.astype(np.float16).astype(np.float32), W):
+            return self.constant(W)
+        return self.op("Cast", self.constant(W, np.float16), to=ir.DataType.FLOAT)
+
+    def scale(self, G: Carried, gain: ir.Value) -> Carried:
+        """G · R."""
+        if G.pointwise:
+            flat = self.op("Flatten", self.op("Squeeze", gain, self.int64(0)), axis=1)
+            gain = self.op("Transpose", self.op("Gather", flat, self._cell, axis=1), perm=[1, 0])
+        return Carried(self.op("Mul", G.value, gain), G.pointwise)
+
+    def spread(self, G: Carried) -> ir.Value:
+        """G as maps [P, C, h, w]."""
+        if not G.pointwise:
+            return G.value
+        cells = self.op("Reshape", self.op("ReduceProd", self._grid, keepdims=0), self.int64(1))
+        zero, one = self.constant(0, np.int64), self.constant(1, np.int64)
+        indices = self.op("Range", zero, self.op("Squeeze", cells), one)
+        here = self.op("Equal", self.op("Unsqueeze", self._cell, self.int64(1)), indices)
+        here = self.op("Unsqueeze", self.op("Cast", here, to=ir.DataType.FLOAT), self.int64(1))
+        flat = self.op("Mul", self.op("Unsqueeze", G.value, self.int64(2)), here)
+        return self.op("Reshape", flat, self.op("Concat", self.int64(0, 0), self._grid, axis=0))
+
+    def sum(self, parts: Sequence[Carried]) -> Carried:
+        """The sum of what several consumers of one value pass down."""
+        if len(parts) == 1:
+            return parts[0]
+        pointwise = all(part.pointwise for part in parts)
+        values = [part.value if pointwise else self.spread(part) for part in parts]
+        return Carried(self.op("Sum", *values), pointwise)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How peak back-propagation passes one operator.
+
+    Attributes:
+        gain: Emits R for a node, or returns None where R = 1. Raises ExportError if the node is of a kind
+            that the rule does not cover.
+        propagate: Emits G for each input of a node, from G_V · R; None for inputs that carry none.
+    """
+
+    gain: Callable[[ForwardGraph, ir.Node], ir.Value | None]
+    propagate: Callable[[ReverseGraph, ir.Node, Carried], Sequence[Carried | None]]
+
+
+def no_gain(_forward: ForwardGraph, _node: ir.Node) -> None:
+    """The gain of an operator that hands G on as it is."""
+
+
+def hand_on(_reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Carried | None]:
+    """The propagation of an operator whose first input gets G as it is."""
+    return [G] + [None] * (len(node.inputs) - 1)
+
+
+def fused_activation(V: ir.Value) -> ir.Node | None:
+    """The activation that is the only consumer of V, if it is."""
+    consumers = tuple(V.consumers())
+    return consumers[0] if len(consumers) == 1 and consumers[0].op_type in ACTIVATIONS else None
+
+
+def is_nonnegative(value: ir.Value) -> bool:
+    """Whether a value cannot be negative, judged by the operators that made it."""
+    node = value.producer()
+    if node is None:
+        return False
+    if node.op_type == "Relu":
+        return True
+    if node.op_type == "Clip":
+        low = array_of(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+        return low is not None and bool(low >= 0)
+    if node.op_type in {"MaxPool", "AveragePool", "Pad", "Identity", "Dropout"}:
+        return is_nonnegative(input_of(node))
+    return node.op_type in {"Concat", "Add"} and all(is_nonnegative(v) for v in node.inputs if v is not None)

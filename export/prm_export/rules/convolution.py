@@ -1,0 +1,50 @@
+"""Convolutions, grouped, strided, dilated and padded at will (Eq. 4, 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from prm_export.emit import attributes_of, constant_of, input_of
+from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule
+from prm_export.rules.window import window_of
+
+
+def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value:
+    constant_of(node, 1)
+    window = window_of(node, forward.path)
+    evidence = forward.positive(input_of(node, 0)), forward.positive(input_of(node, 1))
+    group = attributes_of(node).get("group", 1)
+    normaliser = forward.op("Conv", *evidence, group=group, **window.attributes)
+    return forward.ratio(forward.activated(node.outputs[0]), normaliser)
+
+
+def _propagate(reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Carried | None]:
+    window = window_of(node, reverse.path)
+    group = attributes_of(node).get("group", 1)
+    W = np.maximum(constant_of(node, 1), 0)
+    rest: list[Carried | None] = [None] * (len(node.inputs) - 1)
+    if window.dense and group == 1:
+        if G.pointwise:
+            return [
+                Carried(reverse.op("MatMul", G.value, reverse.weight(W[:, :, 0, 0])), pointwise=True),
+                *rest,
+            ]
+        return [
+            Carried(reverse.op("Conv", G.value, reverse.weight(W.swapaxes(0, 1))), pointwise=False),
+            *rest,
+        ]
+    maps = reverse.spread(G)
+    depthwise = W.shape[1] == 1 and W.shape[0] == group
+    if depthwise and window.strides == (1, 1) and min(window.flipped_pads) >= 0:
+        # ONNX Runtime's CPU kernel of a depthwise ConvTranspose is up to 17 times slower
+        attributes = {**window.attributes, "pads": window.flipped_pads, "group": group}
+        G_U = reverse.op("Conv", maps, reverse.weight(W[:, :, ::-1, ::-1]), **attributes)
+    else:
+        G_U = reverse.op("ConvTranspose", maps, reverse.weight(W), group=group, **window.transposed)
+    return [Carried(G_U, pointwise=False), *rest]
+
+
+RULE = Rule(_gain, _propagate)

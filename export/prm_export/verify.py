@@ -1,0 +1,145 @@
+"""Hold the graphs of an export to slow, independent computations on a real picture, in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from prm_export.errors import ExportError
+from prm_export.oracle import Oracle
+from prm_export.oracle_peaks import peak_table
+from prm_export.pipeline import GraphOptions, Graphs
+from prm_runtime.backends import create_backend
+from prm_runtime.sources.pictures import read_picture
+from prm_train.aggregation import create_aggregation
+from prm_train.fcn import FullyConvolutional
+
+PICTURE = "assets/chelsea.jpg"
+PEAKS = 3
+TINY = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison.
+
+    Attributes:
+        name: What is compared with what.
+        error: The measured difference, 0 being equality.
+        tolerance: The largest error that passes.
+    """
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within tolerance; NaN is not."""
+        return self.error <= self.tolerance
+
+
+def packaged_picture() -> NDArray[np.uint8]:
+    """The photograph of a cat that exports verify on by default, RGB uint8 [H, W, 3]."""
+    with as_file(files("prm_export") / PICTURE) as path:
+        return read_picture(path)
+
+
+def verify(
+    graphs: Graphs, model: FullyConvolutional, options: GraphOptions, image: NDArray[np.float32]
+) -> list[Check]:
+    """Run the graphs in ONNX Runtime and compare every output.
+
+    Class maps and features are held to torch (within what float16 storage of weights costs), scores to the
+    aggregation that the network was trained with, the peak table to a search through every window, and the
+    Peak Response Maps of the best peaks to the autograd oracle of Eq. 4 and 5.
+
+    Args:
+        graphs: The graphs.
+        model: The network they were made from.
+        options: What they were built with.
+        image: Normalised picture, float32 [1, 3, H, W].
+    """
+    backend = create_backend("onnxruntime")
+    outputs = backend.compile(graphs.forward.SerializeToString()).run({"image": image})
+    M = outputs["class_maps"]
+    with torch.inference_mode():
+        expected_M, features = model.forward_with_features(torch.from_numpy(image))
+        aggregate = create_aggregation(options.aggregation, **options.aggregation_options)
+        expected_s = aggregate(torch.from_numpy(M))
+    rounding = 0.03 if options.half_weights else 1e-3
+    checks = [_relative("class maps vs torch", M, expected_M.numpy(), rounding)]
+    for name, feature in features.items():
+        checks.append(_relative(f"feature {name} vs torch", outputs[name], feature.numpy(), rounding))
+    checks.append(_relative("class scores vs aggregation", outputs["class_scores"], expected_s.numpy(), 1e-4))
+    table = peak_table(M[0], options.window, options.max_peaks, options.peak_threshold)
+    checks.append(
+        Check("peak table vs search: rows that differ", _differing(outputs["peaks"][0], table, M), 0)
+    )
+    peaks = table[table[:, 0] >= 0][:PEAKS]
+    if len(peaks) == 0:
+        raise ExportError("the class response maps have no peak (all NaN?): the checkpoint is damaged")
+    gains = {name: value for name, value in outputs.items() if name.startswith("gain_")}
+    prms = backend.compile(graphs.backprop.SerializeToString()).run({"peaks": peaks, **gains})["prms"]
+    return checks + _check_prms(graphs, options, image, peaks, prms)
+
+
+def report(checks: Sequence[Check]) -> Table:
+    """The checks as a table for people."""
+    table = Table(
+        "check", "error", "tolerance", "", title="verification in ONNX Runtime", title_justify="left"
+    )
+    for check in checks:
+        verdict = "[green]ok" if check.passed else "[bold red]FAILED"
+        table.add_row(check.name, f"{check.error:.2g}", f"{check.tolerance:.2g}", verdict)
+    return table
+
+
+def _check_prms(
+    graphs: Graphs,
+    options: GraphOptions,
+    image: NDArray[np.float32],
+    peaks: NDArray[np.int64],
+    prms: NDArray[np.float32],
+) -> list[Check]:
+    oracle = Oracle(graphs.classifier, options.image_minimum)
+    values = oracle.run(image)
+    expected = np.stack([oracle.response_map(values, tuple(peak.tolist()), graphs.stop) for peak in peaks])
+    if not expected.any():
+        raise ExportError("the best peaks have no evidence below them: the checkpoint is damaged")
+    error = np.abs(prms - expected).max((1, 2)) / np.maximum(expected.max((1, 2)), TINY)
+    correlation = [
+        1.0 if np.array_equal(a, b) else float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+        for a, b in zip(prms, expected, strict=True)
+    ]
+    mass = np.abs(prms.sum((1, 2), dtype=np.float64) - expected.sum((1, 2)))  # 0 without any evidence
+    return [
+        Check("PRMs vs oracle: largest error / maximum", float(error.max()), 5e-3),
+        Check("PRMs vs oracle: 1 - correlation", float(1 - np.min(correlation)), 1e-6),
+        Check("PRMs vs oracle: mass", float(mass.max()), 1e-3),
+    ]
+
+
+def _relative(
+    name: str, found: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float
+) -> Check:
+    if found.shape != expected.shape:
+        raise ExportError(f"{name}: shape {found.shape}, expected {expected.shape}")
+    scale = np.maximum(np.abs(expected).max(), TINY)
+    return Check(name, float(np.abs(found - expected).max() / scale), tolerance)
+
+
+def _differing(found: NDArray[np.int64], expected: NDArray[np.int64], M: NDArray[np.float32]) -> float:
+    # cells of equal response may come in any order
+    def responses(table: NDArray[np.int64]) -> NDArray[np.float32]:
+        live = table[table[:, 0] >= 0]
+        return np.pad(M[0][tuple(live.T)], (0, len(table) - len(live)), constant_values=-np.inf)
+
+    different = (found != expected).any(1) & (responses(found) != responses(expected))
+    return float(different.sum())
