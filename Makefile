@@ -11,7 +11,7 @@ demo: $(VENV)/.base
 	$(BIN)/prm-run demo/photos --save-images demo/out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
