@@ -1,6 +1,6 @@
 """Superpixels: graph-based segmentation of Felzenszwalb and Huttenlocher (IJCV 2004) with integer weights.
 
-Integer edge weights allow a counting sort, which makes it several times faster than sorting floats.
+Integer edge weights allow a counting sort, which is faster than sorting floats.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _propagate(reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Car
     maps = reverse.spread(G)
     depthwise = W.shape[1] == 1 and W.shape[0] == group
     if depthwise and window.strides == (1, 1) and min(window.flipped_pads) >= 0:
-        # ONNX Runtime's CPU kernel of a depthwise ConvTranspose is up to 17 times slower
+        # ONNX Runtime's CPU kernel of a depthwise ConvTranspose is much slower
         attributes = {**window.attributes, "pads": window.flipped_pads, "group": group}
         G_U = reverse.op("Conv", maps, reverse.weight(W[:, :, ::-1, ::-1]), **attributes)
     else:

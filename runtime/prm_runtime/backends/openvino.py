@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: about twice as fast as ONNX Runtime on Intel processors."""
+"""OpenVINO on the CPU."""
 
 from __future__ import annotations
 

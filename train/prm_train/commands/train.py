@@ -84,7 +84,7 @@ def train(
 
     Example: prm-train VOC2012 --config train/recipes/voc20-lite0.toml --val-split val --out runs/voc20-lite0
     """
-    # huge pages for torch's tensors on Linux: 1.6 times the speed, page faults cost more than the arithmetic
+    # huge pages for torch's tensors on Linux: page faults cost more than the arithmetic
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
     # torch takes seconds to import: --help and mistakes in the options need not wait for it
