@@ -27,6 +27,13 @@ def input_size(height: int, width: int, settings: Preprocessing) -> tuple[int, i
     return rounded(height), rounded(width)
 
 
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize an image uint8 [H, W, 3] to [height, width, 3], averaging where it shrinks."""
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
 def preprocess(frame: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
     """Resize and normalise a frame.
 
@@ -37,11 +44,7 @@ def preprocess(frame: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.
     Returns:
         float32 [1, 3, h, w], contiguous, with h and w from :func:`input_size`.
     """
-    height, width = input_size(frame.shape[0], frame.shape[1], settings)
-    shrinks = height * width < frame.shape[0] * frame.shape[1]
-    resized = cv2.resize(
-        frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    resized = resize(frame, *input_size(frame.shape[0], frame.shape[1], settings))
     mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
     normalised = (resized.astype(np.float32) - mean) / std
     return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])

@@ -1,4 +1,4 @@
-"""From pictures to squares: geometry, colours and randomness."""
+"""From pictures to the network's input: geometry, colours and randomness."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prm_train.augment import augment, stretch
+from prm_runtime.manifest import Preprocessing
+from prm_runtime.preprocess import input_size
+from prm_train.augment import augment, fit
 
-SETTINGS = {"size": 64, "least_crop": 0.8, "jitter": 0.3}
+PREPROCESSING = Preprocessing(size=64, multiple=16, mean=(0, 0, 0), std=(1, 1, 1))
+SETTINGS = {"preprocessing": PREPROCESSING, "least_crop": 0.8, "jitter": 0.3}
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -16,38 +19,33 @@ def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("shape", [(40, 80), (80, 40), (64, 64), (10, 20), (1, 500), (300, 7)])
-def test_a_picture_of_any_aspect_fills_the_square(shape: tuple[int, int]) -> None:
-    square = stretch(np.full((*shape, 3), 77, np.uint8), size=64)
-    assert square.shape == (64, 64, 3)
-    assert square.dtype == np.uint8
-    assert (square == 77).all()
+def test_a_picture_of_any_aspect_fills_the_size_it_has_at_run_time(shape: tuple[int, int]) -> None:
+    picture = fit(np.full((*shape, 3), 77, np.uint8), preprocessing=PREPROCESSING)
+    assert picture.shape == (*input_size(*shape, PREPROCESSING), 3)
+    assert picture.dtype == np.uint8
+    assert (picture == 77).all()
 
 
-def test_stretching_keeps_relative_positions() -> None:
+def test_fitting_keeps_relative_positions() -> None:
     image = np.zeros((40, 80, 3), np.uint8)
     image[10:20, 20:60] = 255
-    inside = stretch(image, size=64)[..., 0] > 127
-    assert np.argwhere(inside).min(axis=0).tolist() == [16, 16]
-    assert np.argwhere(inside).max(axis=0).tolist() == [31, 47]
+    inside = fit(image, preprocessing=PREPROCESSING)[..., 0] > 127
+    assert inside.shape == (32, 64)
+    assert np.argwhere(inside).min(axis=0).tolist() == [8, 16]
+    assert np.argwhere(inside).max(axis=0).tolist() == [15, 47]
 
 
-def test_a_square_of_the_right_size_stays_as_it_is() -> None:
-    assert np.array_equal(stretch(noise(64, 64), size=64), noise(64, 64))
-
-
-def test_shrinking_averages_and_does_not_skip_pixels() -> None:
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, ::2] = 200
-    assert np.array_equal(np.unique(stretch(stripes, size=32)), [100])
+def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
+    assert np.array_equal(fit(noise(64, 64), preprocessing=PREPROCESSING), noise(64, 64))
 
 
 @pytest.mark.parametrize("shape", [(40, 80), (80, 40), (64, 64), (1, 300), (1, 1)])
 @pytest.mark.parametrize("seed", range(3))
-def test_augmented_pictures_are_squares_that_only_the_generator_decides(
+def test_augmented_pictures_have_the_size_of_fitted_ones_and_only_the_generator_decides(
     shape: tuple[int, int], seed: int
 ) -> None:
     first, again = (augment(noise(*shape), np.random.default_rng(seed), **SETTINGS) for _ in range(2))
-    assert first.shape == (64, 64, 3)
+    assert first.shape == fit(noise(*shape), preprocessing=PREPROCESSING).shape
     assert first.dtype == np.uint8
     assert first.flags.c_contiguous
     assert np.array_equal(first, again)

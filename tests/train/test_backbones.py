@@ -136,6 +136,22 @@ def test_frozen_blocks_get_no_gradient_and_keep_their_statistics(name: str) -> N
         assert torch.equal(value, before[key]) != moved or "num_batches" in key, key
 
 
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_frozen_statistics_stay_while_scale_and_shift_learn(blocks: int) -> None:
+    backbone = create_backbone("resnet18")
+    backbone.freeze(blocks, statistics=True)
+    backbone.train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    backbone(torch.randn(2, 3, 64, 64)).sum().backward()
+    norms = batch_norms([backbone])
+    assert not any(norm.training for norm in norms)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    learning = batch_norms(list(backbone.blocks[blocks:]))
+    assert all(norm.weight.grad is not None and norm.bias.grad is not None for norm in learning)
+    backbone.freeze(blocks)
+    assert all(norm.training for norm in learning)
+
+
 def batch_norms(modules: list[nn.Module]) -> list[nn.BatchNorm2d]:
     inner = [module for outer in modules for module in outer.modules()]
     return [module for module in inner if isinstance(module, nn.BatchNorm2d)]

@@ -10,21 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from PIL.ExifTags import Base as ExifTag
 from tests.fixtures.media import write_png
 
 from prm_evaluation.datasets import Sample, open_dataset
 from prm_runtime.console import PrmError
-from prm_train.augment import augment, stretch
-from prm_train.data import (
-    LabelledPictures,
-    normalise,
-    read_picture,
-    training_batches,
-    validation_batches,
-)
+from prm_runtime.manifest import Preprocessing
+from prm_train.augment import augment, fit
+from prm_train.batches import SameSizeBatches
+from prm_train.data import LabelledPictures, batch_loader, input_sizes, normalise, read_picture
 
-AUGMENT = partial(augment, size=32, least_crop=0.8, jitter=0.3)
-STRETCH = partial(stretch, size=32)
+PREPROCESSING = Preprocessing(size=32, multiple=8, mean=(0, 0, 0), std=(1, 1, 1))
+AUGMENT = partial(augment, preprocessing=PREPROCESSING, least_crop=0.8, jitter=0.3)
+FIT = partial(fit, preprocessing=PREPROCESSING)
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,11 @@ def numbered(tmp_path: Path) -> NumberedPictures:
     return NumberedPictures(write_png(tmp_path / "one.png", np.zeros((8, 8, 3), np.uint8)), 21)
 
 
-def numbers(batches: object) -> list[list[int]]:
-    bits = 2 ** torch.arange(5)
-    return [(labels.long() * bits).sum(1).tolist() for _, labels in batches]
-
-
 def test_items_are_planar_rgb_and_zeros_and_ones(folder: Path) -> None:
-    pictures = LabelledPictures(open_dataset(folder, "train"), STRETCH)
+    pictures = LabelledPictures(open_dataset(folder, "train"), FIT)
     assert len(pictures) == 8
     picture, labels = pictures[1]
-    assert (picture.shape, picture.dtype) == ((3, 32, 32), torch.uint8)
+    assert (picture.shape, picture.dtype) == ((3, 24, 32), torch.uint8)
     assert (labels.tolist(), labels.dtype) == ([0, 1, 0], torch.float32)  # blue, green, red
     red, green, blue = picture.float().amax((1, 2)) - picture.float().amin((1, 2))
     assert red > 80 < blue  # a green disc on grey: red and blue fall, green does not
@@ -67,14 +61,14 @@ def test_items_are_planar_rgb_and_zeros_and_ones(folder: Path) -> None:
 def test_a_picture_of_nothing_has_no_label(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "labels.csv").write_text("a.png,\n")
-    pictures = LabelledPictures(open_dataset(tmp_path, "train", ("cat", "dog")), STRETCH)
+    pictures = LabelledPictures(open_dataset(tmp_path, "train", ("cat", "dog")), FIT)
     assert pictures[0][1].tolist() == [0, 0]
     assert pictures.present_class_ids() == []
 
 
 def test_present_classes_are_those_of_at_least_one_picture(numbered: NumberedPictures) -> None:
-    assert LabelledPictures(replace(numbered, count=3), STRETCH).present_class_ids() == [0, 1]
-    assert LabelledPictures(numbered, STRETCH).present_class_ids() == [0, 1, 2, 3, 4]
+    assert LabelledPictures(replace(numbered, count=3), FIT).present_class_ids() == [0, 1]
+    assert LabelledPictures(numbered, FIT).present_class_ids() == [0, 1, 2, 3, 4]
 
 
 def test_a_picture_depends_on_seed_epoch_and_index_alone(folder: Path) -> None:
@@ -94,44 +88,35 @@ def test_pictures_travel_to_worker_processes_that_are_not_forked(folder: Path) -
 
 
 def test_batches_are_the_same_with_worker_processes(folder: Path) -> None:
-    pictures = LabelledPictures(open_dataset(folder, "train"), AUGMENT, seed=1)
-    here, there = (list(training_batches(pictures, 3, workers)) for workers in (0, 2))
-    assert len(here) == len(there) == 2
+    dataset = open_dataset(folder, "train")
+    pictures = LabelledPictures(dataset, AUGMENT, seed=1)
+    batches = SameSizeBatches(input_sizes(dataset, PREPROCESSING), 3, seed=1)
+    here, there = (list(batch_loader(pictures, batches, workers)) for workers in (0, 2))
+    assert [len(x) for x, _ in here] == [len(x) for x, _ in there]
+    assert len(here) == 3
     for (x, y), (other_x, other_y) in zip(here, there, strict=True):
         assert torch.equal(x, other_x)
         assert torch.equal(y, other_y)
 
 
-def test_training_batches_are_full_and_shuffled_anew_in_each_epoch(numbered: NumberedPictures) -> None:
-    pictures = LabelledPictures(numbered, STRETCH)
-    orders = []
-    for epoch in (0, 1, 0):
-        pictures.epoch = epoch
-        batches = numbers(training_batches(pictures, 4, 0))
-        assert [len(batch) for batch in batches] == [4] * 5
-        assert len({number for batch in batches for number in batch}) == 20
-        orders.append(batches)
-    assert orders[0] == orders[2] != orders[1]
+def test_sizes_are_those_of_the_pictures_without_decoding_them(tmp_path: Path) -> None:
+    for name, shape in {"a": (40, 80), "b": (80, 40), "c": (30, 30)}.items():
+        write_png(tmp_path / f"{name}.png", np.zeros((*shape, 3), np.uint8))
+    (tmp_path / "labels.csv").write_text("a.png,x\nb.png,x\nc.png,\n")
+    dataset = open_dataset(tmp_path, "train")
+    assert input_sizes(dataset, PREPROCESSING) == [(16, 32), (32, 16), (32, 32)]
+    pictures = LabelledPictures(dataset, FIT)
+    assert [tuple(pictures[n][0].shape[1:]) for n in range(3)] == input_sizes(dataset, PREPROCESSING)
 
 
-@pytest.mark.parametrize("count", [21, 20, 16, 15, 8])
-def test_processes_share_the_training_pictures_and_make_the_same_number_of_steps(
-    numbered: NumberedPictures, count: int
-) -> None:
-    pictures = LabelledPictures(replace(numbered, count=count), STRETCH)
-    shares = [numbers(training_batches(pictures, 4, 0, rank=rank, world_size=2)) for rank in range(2)]
-    assert [len(share) for share in shares] == [count // 8] * 2
-    seen = [number for share in shares for batch in share for number in batch]
-    assert len(set(seen)) == len(seen)
-
-
-def test_validation_batches_are_all_pictures_in_order(numbered: NumberedPictures) -> None:
-    pictures = LabelledPictures(numbered, STRETCH)
-    batches = numbers(validation_batches(pictures, 8, 0))
-    assert [len(batch) for batch in batches] == [8, 8, 5]
-    assert [number for batch in batches for number in batch] == list(range(21))
-    shares = [numbers(validation_batches(pictures, 8, 0, rank=rank, world_size=2)) for rank in range(2)]
-    assert {number for share in shares for batch in share for number in batch} == set(range(21))
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_taken_on_the_side_are_batched_as_they_are_read(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTag.Orientation] = orientation
+    Image.new("RGB", (80, 40)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "labels.csv").write_text("a.jpg,x\n")
+    dataset = open_dataset(tmp_path, "train")
+    assert [LabelledPictures(dataset, FIT)[0][0].shape[1:]] == input_sizes(dataset, PREPROCESSING)
 
 
 def test_pictures_are_read_as_rgb(tmp_path: Path) -> None:

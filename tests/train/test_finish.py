@@ -11,7 +11,8 @@ from tests.fixtures import tiny_backbone
 from tests.fixtures.tiny_backbone import tiny_model
 
 from prm_evaluation.datasets import open_dataset
-from prm_train.augment import stretch
+from prm_runtime.manifest import Preprocessing
+from prm_train.augment import fit
 from prm_train.backbones import BACKBONES
 from prm_train.checkpoint import load_checkpoint
 from prm_train.config import Recipe
@@ -20,6 +21,7 @@ from prm_train.finish import write_checkpoint
 from prm_train.pca import fit_taps
 
 CLASSES = ("blue", "green", "red")
+PREPROCESSING = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
 RECIPE = Recipe(
     backbone=tiny_backbone.NAME,
     weights="none",
@@ -45,7 +47,7 @@ class Recorded(LabelledPictures):
 @pytest.fixture
 def pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
     monkeypatch.setitem(BACKBONES, tiny_backbone.NAME, tiny_backbone.TinyBackbone)
-    transform = partial(stretch, size=64)
+    transform = partial(fit, preprocessing=PREPROCESSING)
     pictures = Recorded(open_dataset(folder, "train"), transform)
     pictures.asked = []
     return pictures

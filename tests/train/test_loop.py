@@ -143,7 +143,6 @@ def test_a_voc_tree_trains_as_well(train_tiny: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--batch-size", 9], "8 training pictures do not fill one batch of 9 on 1 process(es): lower"),
         (["--frozen-blocks", 6], "6 blocks cannot be frozen: this backbone has 0 to 5"),
         (["--learning-rate", 1e30, "--aggregation", "max"], "the loss became nan in epoch 1: lower --"),
         (["--weights", "package"], "no installed package holds weights of tiny"),

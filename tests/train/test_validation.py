@@ -16,8 +16,9 @@ from tests.fixtures.command_line import Command
 from torch import Tensor, nn
 
 from prm_evaluation.datasets import open_dataset
+from prm_runtime.manifest import Preprocessing
 from prm_train.aggregation import create_aggregation
-from prm_train.augment import stretch
+from prm_train.augment import fit
 from prm_train.backbones import BACKBONES
 from prm_train.checkpoint import load_checkpoint
 from prm_train.config import Recipe
@@ -25,6 +26,7 @@ from prm_train.data import normalise, read_picture
 from prm_train.loop import RunSettings, Trainer
 
 CLASSES = ("blue", "green", "red")
+PREPROCESSING = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
@@ -73,7 +75,7 @@ def test_it_is_the_mean_average_precision_of_the_classes_that_are_there(
 
 @torch.no_grad()
 def class_scores(model: nn.Module, sample: object) -> NDArray[np.float32]:
-    picture = stretch(read_picture(sample), size=64)
+    picture = fit(read_picture(sample), preprocessing=PREPROCESSING)
     planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
     x = normalise(planes, tiny_backbone.TinyBackbone.mean, tiny_backbone.TinyBackbone.std)
     return create_aggregation("peak")(model(x))[0].numpy()
@@ -117,7 +119,6 @@ def test_scores_are_logits_in_every_batch(
     few = open_dataset(data, "few", CLASSES)
     fabric = Fabric(accelerator="cpu", devices=1, callbacks=[])
     trainer = Trainer(fabric, recipe, open_dataset(data, "train"), few, settings)
-    assert trainer.val_pictures is not None
     # the first batch looks like probabilities, the second does not: taken as such, 0.2 would outrank 0.3
     trainer.model = Foretold([[[0, 0, 0.3], [0, 0, 0.1]], [[0, 0, 0.2], [0, 0, -5.0]]])
-    assert trainer._validate(trainer.val_pictures) == 1
+    assert trainer._validate() == 1

@@ -24,13 +24,15 @@ class Recipe:
         weights: "package", "none" or a file of pretrained weights.
         aggregation: How class response maps become scores.
         aggregation_options: The aggregation's own parameters.
-        input_size: Side of the square input in pixels.
+        input_size: Long side of the network's input in pixels.
         epochs: Passes over the training split.
         batch_size: Pictures per step and process.
         learning_rate: Peak of the one-cycle schedule for the backbone.
         head_learning_rate: The same for the classifier.
         momentum: Of SGD.
         weight_decay: Of SGD, on all parameters.
+        frozen_statistics: Whether batch norm keeps the pretrained mean and variance while its scale and shift
+            learn; pretrained weights need it where batches are small.
         frozen_blocks: How many of the lowest blocks stay as they are; 0 trains everything.
         least_crop: Least share of a picture's sides that a random crop keeps.
         colour_jitter: Largest relative change of brightness, contrast and saturation.
@@ -44,13 +46,14 @@ class Recipe:
     weights: str = "package"
     aggregation: Literal["peak", "average", "max", "lse", "maxmin"] = "peak"
     aggregation_options: dict[str, Any] = field(default_factory=dict)
-    input_size: Annotated[int, Field(gt=0, multiple_of=32)] = 448
+    input_size: Annotated[int, Field(gt=32, multiple_of=32)] = 448
     epochs: Annotated[int, Field(gt=0)] = 8
     batch_size: Annotated[int, Field(gt=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     head_learning_rate: Annotated[float, Field(gt=0)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    frozen_statistics: bool = False
     frozen_blocks: Annotated[int, Field(ge=0)] = 0
     least_crop: Annotated[float, Field(gt=0, le=1)] = 0.8
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3

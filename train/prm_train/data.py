@@ -7,21 +7,26 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 import torch
+from PIL import Image
+from PIL.ExifTags import Base as ExifTag
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from prm_evaluation.datasets import Dataset, Sample
 from prm_runtime.console import PrmError
+from prm_runtime.manifest import Preprocessing
+from prm_runtime.preprocess import input_size
 from prm_train.augment import Picture
 from prm_train.backbones.base import Rgb
+from prm_train.batches import SameSizeBatches, Size
 
 Item = tuple[Tensor, Tensor]
 Transform = Callable[[Picture, np.random.Generator], Picture]  # workers may get it pickled
 
 
 class LabelledPictures(TorchDataset[Item]):
-    """Transformed pictures, uint8 [3, S, S] RGB, with their labels, float [C] of zeros and ones.
+    """Transformed pictures, uint8 [3, h, w] RGB, with their labels, float [C] of zeros and ones.
 
     All randomness is a function of seed, epoch and index: it depends neither on the number of workers nor on
     what ran before, so that a resumed run sees the same pictures.
@@ -62,43 +67,26 @@ def read_picture(sample: Sample) -> Picture:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def training_batches(
-    pictures: LabelledPictures, batch_size: int, workers: int, *, rank: int = 0, world_size: int = 1
-) -> DataLoader[Item]:
-    """Shuffled full batches of the epoch that ``pictures`` are set to; each process gets its own share.
-
-    There are ``len(pictures) // (batch_size * world_size)`` of them.
-    """
-    # padded shares could fill one batch more than the schedule has steps for
-    sampler = DistributedSampler[Item](
-        pictures, world_size, rank, shuffle=True, seed=pictures.seed, drop_last=True
-    )
-    sampler.set_epoch(pictures.epoch)
-    return _loader(pictures, batch_size, workers, sampler, drop_last=True)
+def input_sizes(dataset: Dataset, preprocessing: Preprocessing) -> list[Size]:
+    """Height and width of each picture as the network sees it; only the files' headers are read."""
+    return [input_size(*_picture_size(sample), preprocessing) for sample in dataset.samples]
 
 
-def validation_batches(
-    pictures: LabelledPictures, batch_size: int, workers: int, *, rank: int = 0, world_size: int = 1
-) -> DataLoader[Item]:
-    """All pictures in order; with several processes the last ones may be seen twice."""
-    sampler = DistributedSampler[Item](pictures, world_size, rank, shuffle=False)
-    return _loader(pictures, batch_size, workers, sampler, drop_last=False)
+def _picture_size(sample: Sample) -> Size:
+    """Height and width as :func:`read_picture` gives them."""
+    with Image.open(sample.image_path) as picture:
+        # the four orientations on their side, which OpenCV turns upright
+        on_its_side = picture.getexif().get(ExifTag.Orientation, 1) >= 5
+        width, height = picture.size
+    return (width, height) if on_its_side else (height, width)
 
 
-def _loader(
-    pictures: LabelledPictures,
-    batch_size: int,
-    workers: int,
-    sampler: DistributedSampler[Item],
-    *,
-    drop_last: bool,
-) -> DataLoader[Item]:
+def batch_loader(pictures: LabelledPictures, batches: SameSizeBatches, workers: int) -> DataLoader[Item]:
+    """The batches of the epoch that ``pictures`` and ``batches`` are set to."""
     return DataLoader(
         pictures,
-        batch_size,
-        sampler=sampler,
+        batch_sampler=batches,
         num_workers=workers,
-        drop_last=drop_last,
         worker_init_fn=_single_threaded,
         pin_memory=torch.cuda.is_available(),
     )

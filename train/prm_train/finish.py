@@ -55,10 +55,9 @@ def write_checkpoint(
 
 
 def _tap_inputs(network: FullyConvolutional, recipe: Recipe, pictures: LabelledPictures) -> Iterator[Tensor]:
-    """Batches of pictures spread evenly over the split."""
+    """Pictures spread evenly over the split, one by one: their sizes differ."""
     device = network.classifier.weight.device
     count = min(recipe.tap_pictures, len(pictures))
-    indices = torch.linspace(0, len(pictures) - 1, count).long().tolist()
-    for start in range(0, count, recipe.batch_size):
-        batch = torch.stack([pictures[index][0] for index in indices[start : start + recipe.batch_size]])
-        yield normalise(batch.to(device), network.backbone.mean, network.backbone.std)
+    for index in torch.linspace(0, len(pictures) - 1, count).long().tolist():
+        picture = pictures[index][0][None].to(device)
+        yield normalise(picture, network.backbone.mean, network.backbone.std)

@@ -19,11 +19,13 @@ from torchmetrics.classification import MultilabelAveragePrecision
 
 from prm_evaluation.datasets import Dataset
 from prm_runtime.console import PrmError, stderr
+from prm_runtime.manifest import Preprocessing
 from prm_train.aggregation import create_aggregation
-from prm_train.augment import augment, stretch
+from prm_train.augment import augment, fit
 from prm_train.backbones import create_backbone
+from prm_train.batches import SameSizeBatches
 from prm_train.config import Recipe
-from prm_train.data import Item, LabelledPictures, normalise, training_batches, validation_batches
+from prm_train.data import Item, LabelledPictures, batch_loader, input_sizes, normalise
 from prm_train.fcn import FullyConvolutional
 from prm_train.finish import write_checkpoint
 from prm_train.resume import restore_state, save_state
@@ -75,12 +77,7 @@ class Trainer:
         self.recipe = recipe
         self.settings = settings
         self.classes = train_set.classes
-        self.steps = len(train_set.samples) // (recipe.batch_size * fabric.world_size)
-        if self.steps == 0:
-            raise PrmError(
-                f"{len(train_set.samples)} training pictures do not fill one batch of {recipe.batch_size} on"
-                f" {fabric.world_size} process(es): lower --batch-size"
-            )
+        self.validates = val_set is not None
         if val_set is not None and not any(sample.labels for sample in val_set.samples):
             raise PrmError(
                 "no picture of the validation split has a label: leave out --val-split, or label some"
@@ -89,13 +86,27 @@ class Trainer:
         self.network = _create_network(recipe, len(self.classes))
         self.aggregation = create_aggregation(recipe.aggregation, **recipe.aggregation_options)
 
-        plain = partial(stretch, size=recipe.input_size)
+        backbone = self.network.backbone
+        preprocessing = Preprocessing(
+            size=recipe.input_size, multiple=backbone.stride, mean=backbone.mean, std=backbone.std
+        )
+        plain = partial(fit, preprocessing=preprocessing)
         augmented = partial(
-            augment, size=recipe.input_size, least_crop=recipe.least_crop, jitter=recipe.colour_jitter
+            augment, preprocessing=preprocessing, least_crop=recipe.least_crop, jitter=recipe.colour_jitter
+        )
+        batches = partial(
+            SameSizeBatches,
+            batch_size=recipe.batch_size,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
         )
         self.train_pictures = LabelledPictures(train_set, augmented, recipe.seed)
+        self.train_batches = batches(input_sizes(train_set, preprocessing), seed=recipe.seed)
+        self.steps = len(self.train_batches)
         self.tap_pictures = LabelledPictures(train_set, plain)
-        self.val_pictures = None if val_set is None else LabelledPictures(val_set, plain)
+        if val_set is not None:
+            self.val_pictures = LabelledPictures(val_set, plain)
+            self.val_batches = batches(input_sizes(val_set, preprocessing))
 
         optimizer, self.scheduler = _create_optimizer(recipe, self.network, self.steps)
         self.model, self.optimizer = fabric.setup(self.network, optimizer)
@@ -119,8 +130,8 @@ class Trainer:
         while self.state["epoch"] < self.recipe.epochs:
             epoch: int = self.state["epoch"]
             metrics = {"loss": self._train_epoch(epoch)}
-            if self.val_pictures is not None:
-                metrics["classification_map"] = self._validate(self.val_pictures)
+            if self.validates:
+                metrics["classification_map"] = self._validate()
             self.state |= {"epoch": epoch + 1, "metrics": metrics}
             self.fabric.log_dict(metrics, step=(epoch + 1) * self.steps)
             save_state(self.fabric, self.settings.out, self.state, self.recipe, self.classes)
@@ -143,13 +154,8 @@ class Trainer:
         # every epoch starts from a seed of its own: nothing that ran before can matter to a resumed run
         self.fabric.seed_everything(self.recipe.seed + epoch, verbose=False)
         self.train_pictures.epoch = epoch
-        batches = training_batches(
-            self.train_pictures,
-            self.recipe.batch_size,
-            self.settings.workers,
-            rank=self.fabric.global_rank,
-            world_size=self.fabric.world_size,
-        )
+        self.train_batches.epoch = epoch
+        batches = batch_loader(self.train_pictures, self.train_batches, self.settings.workers)
         self.model.train()
         total = 0.0
         with _progress(enabled=self.fabric.is_global_zero) as progress:
@@ -180,19 +186,13 @@ class Trainer:
         return loss.item()
 
     @torch.no_grad()
-    def _validate(self, pictures: LabelledPictures) -> float:
+    def _validate(self) -> float:
         """The mean of the average precision over the classes that the pictures hold."""
         self.model.eval()
-        present = pictures.present_class_ids()
+        present = self.val_pictures.present_class_ids()
         # the metric's own check would refuse a single class
         metric = MultilabelAveragePrecision(len(present), validate_args=False).to(self.fabric.device)
-        for batch in validation_batches(
-            pictures,
-            self.recipe.batch_size,
-            self.settings.workers,
-            rank=self.fabric.global_rank,
-            world_size=self.fabric.world_size,
-        ):
+        for batch in batch_loader(self.val_pictures, self.val_batches, self.settings.workers):
             inputs, labels = self._to_device(batch)
             scores = self.aggregation(self.model(inputs))[:, present]
             # left to itself the metric guesses batch by batch whether scores are logits
@@ -211,7 +211,7 @@ class Trainer:
 def _create_network(recipe: Recipe, num_classes: int) -> FullyConvolutional:
     network = FullyConvolutional(create_backbone(recipe.backbone), num_classes)
     load_weights(network, recipe.backbone, recipe.weights)
-    network.backbone.freeze(recipe.frozen_blocks)
+    network.backbone.freeze(recipe.frozen_blocks, statistics=recipe.frozen_statistics)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

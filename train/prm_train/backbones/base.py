@@ -42,6 +42,7 @@ class Backbone(nn.Module, ABC):
     out_channels: int
     taps: tuple[int, ...]
     _frozen: int = 0
+    _frozen_statistics: bool = False
 
     @property
     @abstractmethod
@@ -76,13 +77,14 @@ class Backbone(nn.Module, ABC):
                 outputs[index] = x
         return self.head(x), outputs
 
-    def freeze(self, blocks: int) -> None:
+    def freeze(self, blocks: int, *, statistics: bool = False) -> None:
         """Freeze the stem and the first blocks: no gradients, batch norm in eval mode even while training.
 
         No gradient is needed by anything below the first trained block, so autograd records nothing there.
 
         Args:
             blocks: How many blocks; 0 trains everything, the stem too.
+            statistics: Whether batch norm above them stays in eval mode too, while its scale and shift learn.
 
         Raises:
             PrmError: If there are fewer blocks.
@@ -90,6 +92,7 @@ class Backbone(nn.Module, ABC):
         if not 0 <= blocks <= len(self.blocks):
             raise PrmError(f"{blocks} blocks cannot be frozen: this backbone has 0 to {len(self.blocks)}")
         self._frozen = blocks
+        self._frozen_statistics = statistics
         self.requires_grad_(True)
         for module in self._frozen_modules():
             module.requires_grad_(False)
@@ -100,6 +103,10 @@ class Backbone(nn.Module, ABC):
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
+        if self._frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
     def _frozen_modules(self) -> Iterable[nn.Module]:
