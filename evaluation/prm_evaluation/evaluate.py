@@ -107,10 +107,12 @@ class Evaluator:
     Args:
         dataset: Where the ground truth comes from.
         methods: Names of the retrieval methods.
+        map_shift: ``RetrievalSettings.map_shift``, for pointwise localisation.
     """
 
-    def __init__(self, dataset: VocDataset, methods: Iterable[str]) -> None:
+    def __init__(self, dataset: VocDataset, methods: Iterable[str], map_shift: float = 0.0) -> None:
         self._dataset = dataset
+        self._map_shift = map_shift
         self._pictures = 0
         self._objects = 0
         count = len(dataset.classes)
@@ -137,7 +139,7 @@ class Evaluator:
         boxes, box_ids = self._dataset.boxes(sample)
         present = np.isin(np.arange(len(self._dataset.classes)), box_ids)
         height, width = class_mask.shape
-        positions = strongest_positions(evidence.class_maps, (height, width))
+        positions = strongest_positions(evidence.class_maps, (height, width), self._map_shift)
 
         self._pictures += 1
         self._objects += len(truth)
@@ -187,7 +189,7 @@ def evaluate(
         PrmError: If a picture cannot be read, or its ground truth has another size.
     """
     first = next(iter(segmenters.values()))
-    evaluator = Evaluator(dataset, segmenters)
+    evaluator = Evaluator(dataset, segmenters, first.settings.map_shift)
     for sample in dataset.samples if samples is None else samples:
         frame = read_picture(sample.image_path)
         evidence = first.evidence(frame)

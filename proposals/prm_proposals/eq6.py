@@ -12,7 +12,7 @@ from prm_proposals.nms import mask_nms
 from prm_proposals.settings import Eq6Settings, RetrievalSettings
 
 
-def eq6_scores(evidence: Evidence, settings: Eq6Settings) -> NDArray[np.float32]:
+def eq6_scores(evidence: Evidence, settings: Eq6Settings, shift: float = 0.0) -> NDArray[np.float32]:
     """``α R∗S + R∗Ŝ − β Q∗S`` of every peak and every proposal, float32 [P, N].
 
     R is a peak's PRM (mass 1), Ŝ the contour of the proposal S by morphological gradient, and Q the
@@ -25,6 +25,7 @@ def eq6_scores(evidence: Evidence, settings: Eq6Settings) -> NDArray[np.float32]
     Args:
         evidence: One frame.
         settings: α, β, the background bias and the width of the contour.
+        shift: ``RetrievalSettings.map_shift``.
     """
     gallery = evidence.gallery
     labels, members = gallery.labels, gallery.members
@@ -34,7 +35,7 @@ def eq6_scores(evidence: Evidence, settings: Eq6Settings) -> NDArray[np.float32]
     groups = contour_groups(labels, settings.contour_width)
 
     classes, which = np.unique(evidence.peaks[:, 0], return_inverse=True)
-    maps = upsample(evidence.class_maps[classes], labels.shape)
+    maps = upsample(evidence.class_maps[classes], labels.shape, shift)
     background = maps < settings.background_bias * maps.mean(axis=(1, 2), keepdims=True)
 
     instance_aware = superpixel_sums(prms, labels, count) @ inside
@@ -65,6 +66,7 @@ class Eq6Retrieval:
             empty = np.zeros((0, gallery.members.shape[1]), bool)
             return Retrieved(nothing, np.zeros(0, np.float32), nothing, empty, np.full(len(classes), -1))
         scores = evidence.peak_strength(self.settings)
-        members = gallery.members[eq6_scores(evidence, self.settings.eq6).argmax(axis=1)]
+        likeness = eq6_scores(evidence, self.settings.eq6, self.settings.map_shift)
+        members = gallery.members[likeness.argmax(axis=1)]
         kept, owners = mask_nms(members, scores, classes, evidence.graph.sizes, self.settings.nms_iou)
         return Retrieved(classes[kept], scores[kept], kept, members[kept], owners)

@@ -28,13 +28,51 @@ def resample_mass(prms: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[
     return result
 
 
-def upsample(maps: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bilinear maps on another grid, float32 [n, h, w], of maps float32 [n, h', w']."""
+def upsample(maps: NDArray[np.float32], shape: tuple[int, int], shift: float = 0.0) -> NDArray[np.float32]:
+    """Bilinear maps on another grid.
+
+    Args:
+        maps: float32 [n, h', w'].
+        shape: The grid (h, w).
+        shift: Cells of ``maps`` by which everything moves down and right, to the nearest whole pixel of the
+            grid; the border is repeated.
+
+    Returns:
+        float32 [n, h, w].
+    """
     height, width = shape
     result = np.empty((len(maps), height, width), np.float32)
     for source, out in zip(maps, result, strict=True):
         cv2.resize(source, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-    return result
+    if shift == 0:
+        return result
+    rows, columns = (
+        np.clip(np.arange(side) - round(shift * side / cells), 0, side - 1)
+        for side, cells in zip(shape, maps.shape[1:], strict=True)
+    )
+    return result[:, rows[:, None], columns]
+
+
+def cell_centres(
+    cells: NDArray[np.integer], grid: tuple[int, int], size: tuple[int, int], shift: float = 0.0
+) -> NDArray[np.float64]:
+    """Centres of a map's cells in pixels of the frame that the map covers.
+
+    Args:
+        cells: (row, col), int [n, 2].
+        grid: Rows and columns of the map.
+        size: (height, width) of the frame.
+        shift: Cells by which the map is moved down and right, as in :func:`upsample`.
+
+    Returns:
+        (x, y), float64 [n, 2], inside the frame.
+
+    Example:
+        >>> cell_centres(np.array([[0, 1]]), (2, 4), (100, 200))
+        array([[75., 25.]])
+    """
+    centres = (cells + (0.5 + shift)) * np.divide(size, grid)
+    return np.asarray(np.clip(centres, 0, size)[:, ::-1], dtype=np.float64)
 
 
 def superpixel_sums(maps: NDArray[np.float32], labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:

@@ -100,6 +100,8 @@ class RetrievalSettings:
         presence: Strength in logits that a class has to exceed to be taken as present.
         peak_floor: Response that a peak has to exceed to count.
         peak_ratio: Smallest response of a peak relative to the best peak of its class.
+        map_shift: Cells by which class maps are moved down and right. A cell need not see the picture around
+            its own place: SAME padding at an even size adds one more pixel after than before.
         max_peaks: Most peaks that are back-propagated per frame, best first.
         nms_iou: Masks of one class that overlap more are duplicates.
         merge_prms: Add the PRMs of suppressed or grouped peaks to that of their instance's best peak.
@@ -116,6 +118,7 @@ class RetrievalSettings:
     presence: float = 6.0
     peak_floor: float = 2.0
     peak_ratio: float = 0.3
+    map_shift: float = 0.0
     max_peaks: int = 32
     nms_iou: float = 0.5
     merge_prms: bool = False

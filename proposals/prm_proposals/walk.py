@@ -13,7 +13,7 @@ from prm_proposals.settings import RetrievalSettings, WalkSettings
 
 
 def class_prior(
-    class_maps: NDArray[np.float32], graph: RegionGraph, settings: WalkSettings
+    class_maps: NDArray[np.float32], graph: RegionGraph, settings: WalkSettings, shift: float = 0.0
 ) -> NDArray[np.float64]:
     """Prior Y of background and each class per superpixel, float64 [K, 1 + C], rows with sum 1.
 
@@ -24,8 +24,9 @@ def class_prior(
         class_maps: M of the live classes, float32 [C, h, w], each with a positive maximum.
         graph: Superpixels.
         settings: ``foreground_level`` and ``foreground_scale``.
+        shift: ``RetrievalSettings.map_shift``.
     """
-    sums = superpixel_sums(upsample(class_maps, graph.labels.shape), graph.labels, graph.count)
+    sums = superpixel_sums(upsample(class_maps, graph.labels.shape, shift), graph.labels, graph.count)
     relative = sums / graph.sizes / class_maps.max(axis=(1, 2))[:, None]
     logits = np.zeros((graph.count, 1 + len(class_maps)))
     logits[:, 1:] = ((relative - settings.foreground_level) / settings.foreground_scale).T
@@ -78,7 +79,7 @@ class WalkRetrieval:
         settings = self.settings.walk
         classes = np.unique(peak_classes)
         mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
-        prior = class_prior(evidence.class_maps[classes], graph, settings)
+        prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
 
         groups = np.zeros(len(peak_classes), np.int64)  # within the class
         shares = []  # Y_c · r_g of every group g of every class that has several

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.generator import ProposalGenerator
+from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
@@ -153,9 +154,8 @@ class Segmenter:
                 keep &= np.isin(found.class_ids, self._wanted)
             masks = frame_masks(found.members[keep], evidence.graph.labels, frame_size)
             cells = evidence.peaks[found.peak_indices[keep], 1:]
-            # (row, col) of a cell to the (x, y) of its centre
-            scale = np.divide(frame_size, evidence.class_maps.shape[1:])
-            peaks = ((cells + 0.5) * scale)[:, ::-1].astype(np.float32)
+            grid = (evidence.class_maps.shape[1], evidence.class_maps.shape[2])
+            peaks = cell_centres(cells, grid, frame_size, self.settings.map_shift).astype(np.float32)
             prms = found.instance_prms(evidence.prms, self.settings.merge_prms)[keep]
             seen = masks.any(axis=(1, 2))
             return Instances(

@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_evaluation.metrics.average_precision import average_precision
+from prm_proposals.maps import cell_centres
 
 
-def strongest_positions(class_maps: NDArray[np.floating], frame_size: tuple[int, int]) -> NDArray[np.float64]:
+def strongest_positions(
+    class_maps: NDArray[np.floating], frame_size: tuple[int, int], shift: float = 0.0
+) -> NDArray[np.float64]:
     """Where in the frame each class responds most.
 
     The maximum of a bilinearly upsampled map lies at the centre of its strongest cell, so none is upsampled.
@@ -16,14 +19,15 @@ def strongest_positions(class_maps: NDArray[np.floating], frame_size: tuple[int,
     Args:
         class_maps: [C, h, w], the class response maps M, covering the whole frame.
         frame_size: (height, width) of the frame in pixels.
+        shift: ``RetrievalSettings.map_shift``.
 
     Returns:
         [C, 2] positions (x, y) in pixels of the frame; of equal maxima the first in row-major order.
     """
     _, rows, columns = class_maps.shape
-    row, column = np.divmod(class_maps.reshape(len(class_maps), -1).argmax(axis=1), columns)
-    height, width = frame_size
-    return np.stack([(column + 0.5) * (width / columns), (row + 0.5) * (height / rows)], axis=1)
+    strongest = class_maps.reshape(len(class_maps), -1).argmax(axis=1)
+    cells = np.stack(np.divmod(strongest, columns), axis=1)
+    return cell_centres(cells, (rows, columns), frame_size, shift)
 
 
 class PointwiseLocalisation:

@@ -13,7 +13,7 @@ from prm_evaluation.metrics import InstancePrecision
 from prm_evaluation.tuning.calibration import fit_logistic
 from prm_evaluation.tuning.gather import PRESENCE_SLACK
 from prm_evaluation.tuning.search import Parameter, pattern_search
-from prm_evaluation.tuning.trial import Figures, PictureResult, open_trials
+from prm_evaluation.tuning.trial import Figures, PictureResult, figures, open_trials
 from prm_proposals.settings import RetrievalSettings
 from prm_runtime.console import PrmError
 
@@ -29,6 +29,7 @@ def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
         Parameter("presence", presences),
         Parameter("peak_floor", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)),
         Parameter("peak_ratio", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        Parameter("map_shift", (-0.5, -0.375, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5)),
     ]
     if method == "eq6":
         return [
@@ -92,8 +93,9 @@ def tune(
 ) -> Tuned:
     """Search the settings on every other picture, and check them on the rest.
 
-    Both methods are searched; the better one becomes the default and brings its thresholds. The other keeps
-    its own parameters as they were found. The scores are then calibrated on all pictures.
+    Both methods are searched; the one with the higher mAP50 on the rest becomes the default and brings its
+    thresholds. The other keeps its own parameters as they were found. The scores are then calibrated on all
+    pictures.
 
     Args:
         paths: Records of the pictures.
@@ -122,21 +124,23 @@ def tune(
         for method, first in starts.items():
             found[method] = pattern_search(first, parameters(method, first), objective, max_evaluations)
         before = {method: trials.figures(settings) for method, settings in starts.items()}
-        after = {method: trials.figures(settings) for method, settings in found.items()}
-        best: Method = max(METHODS, key=lambda method: after[method].objective)
-        settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
-        results = trials.results(settings)
-    with open_trials(paths[1::2], num_classes, processes) as held_out:
-        gains = {
-            method: MethodGain(
-                before[method],
-                after[method],
-                held_out.figures(starts[method]),
-                held_out.figures(found[method]),
-            )
-            for method in METHODS
-        }
-        results += held_out.results(settings)
+        searched = {method: trials.results(settings) for method, settings in found.items()}
+    with open_trials(paths[1::2], num_classes, processes) as trials:
+        held_out_before = {method: trials.figures(settings) for method, settings in starts.items()}
+        held_out = {method: trials.results(settings) for method, settings in found.items()}
+    gains = {
+        method: MethodGain(
+            before[method],
+            figures(searched[method], num_classes),
+            held_out_before[method],
+            figures(held_out[method], num_classes),
+        )
+        for method in METHODS
+    }
+    # what was searched on flatters the method with more to search
+    best: Method = max(METHODS, key=lambda method: gains[method].held_out_after.map50)
+    settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
+    results = searched[best] + held_out[best]
     try:
         return Tuned(calibrated(settings, results, num_classes), gains, None)
     except ValueError as error:
