@@ -12,7 +12,10 @@ COMPONENTS = {
     "prm_proposals": ("proposals", set()),
     "prm_runtime": ("runtime", {"prm_proposals"}),
     "prm_evaluation": ("evaluation", {"prm_proposals", "prm_runtime"}),
-    "prm_train": ("train", {"prm_evaluation", "prm_runtime.console"}),
+    "prm_train": (
+        "train",
+        {"prm_evaluation", "prm_runtime.console", "prm_runtime.manifest", "prm_runtime.preprocess"},
+    ),
     "prm_export": (
         "export",
         {
