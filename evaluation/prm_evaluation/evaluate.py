@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_evaluation.datasets import Sample, VocDataset
+from prm_evaluation.datasets import GroundTruthDataset, Objects, Sample
 from prm_evaluation.metrics import (
     AverageBestOverlap,
     ClassificationPrecision,
+    CocoPrecision,
     InstancePrecision,
     PointwiseLocalisation,
     SemanticIoU,
@@ -44,6 +45,7 @@ class Evaluation:
         semantic: IoU of background and classes, [1 + C].
         localisation: AP of pointwise localisation per class, [C], tolerance 18 px.
         classification: AP of image classification per class, [C].
+        coco: COCO's AP and AR by name, see :data:`prm_evaluation.metrics.COCO_FIGURES`.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +57,7 @@ class Evaluation:
     semantic: NDArray[np.float64]
     localisation: NDArray[np.float64]
     classification: NDArray[np.float64]
+    coco: dict[str, float]
 
     def per_class(self) -> dict[str, NDArray[np.float64]]:
         """Every per-class figure by name, each [C] in percent; ``nan`` for classes that no picture has."""
@@ -73,6 +76,10 @@ class Evaluation:
         means["mIoU"] = 100 * mean_over_classes(self.semantic)
         return means | {"ABO over objects": 100 * self.best_overlap_objects}
 
+    def coco_summary(self) -> dict[str, float]:
+        """COCO's AP and AR by name, in percent; ``nan`` where the data have no objects of that size."""
+        return {name: 100 * value for name, value in self.coco.items()}
+
 
 @dataclass
 class _Metrics:
@@ -82,23 +89,29 @@ class _Metrics:
     precision: InstancePrecision = field(init=False)
     best_overlap: AverageBestOverlap = field(init=False)
     semantic: SemanticIoU = field(init=False)
+    coco: CocoPrecision = field(init=False)
 
     def __post_init__(self) -> None:
         self.precision = InstancePrecision(self.num_classes)
         self.best_overlap = AverageBestOverlap(self.num_classes)
         self.semantic = SemanticIoU(self.num_classes)
+        self.coco = CocoPrecision(self.num_classes)
 
-    def update(
-        self,
-        found: Instances,
-        truth: NDArray[np.bool_],
-        truth_ids: NDArray[np.int64],
-        class_mask: NDArray[np.uint8],
-    ) -> None:
+    def update(self, found: Instances, objects: Objects, class_mask: NDArray[np.uint8]) -> None:
+        truth, truth_ids = objects.masks[~objects.crowd], objects.class_ids[~objects.crowd]
         iou = mask_iou(found.masks, truth)
         self.precision.update(iou, found.scores, found.class_ids, truth_ids)
         self.best_overlap.update(iou, found.class_ids, truth_ids)
         self.semantic.update(merge_instances(found.masks, found.scores, found.class_ids), class_mask)
+        self.coco.update(
+            found.masks,
+            found.scores,
+            found.class_ids,
+            objects.masks,
+            objects.class_ids,
+            objects.areas,
+            objects.crowd,
+        )
 
 
 class Evaluator:
@@ -110,7 +123,7 @@ class Evaluator:
         map_shift: ``RetrievalSettings.map_shift``, for pointwise localisation.
     """
 
-    def __init__(self, dataset: VocDataset, methods: Iterable[str], map_shift: float = 0.0) -> None:
+    def __init__(self, dataset: GroundTruthDataset, methods: Iterable[str], map_shift: float = 0.0) -> None:
         self._dataset = dataset
         self._map_shift = map_shift
         self._pictures = 0
@@ -128,7 +141,7 @@ class Evaluator:
             evidence: What the network said about it.
             found: The instances that each method retrieved, at the size of the picture.
         """
-        truth, truth_ids = self._dataset.instance_masks(sample)
+        objects = self._dataset.objects(sample)
         class_mask = self._dataset.class_mask(sample)
         for instances in found.values():
             if instances.masks.shape[1:] != class_mask.shape:
@@ -142,11 +155,11 @@ class Evaluator:
         positions = strongest_positions(evidence.class_maps, (height, width), self._map_shift)
 
         self._pictures += 1
-        self._objects += len(truth)
+        self._objects += int((~objects.crowd).sum())
         self._localisation.update(evidence.class_scores, positions, boxes, box_ids)
         self._classification.update(evidence.class_scores, present)
         for method, metrics in self._methods.items():
-            metrics.update(found[method], truth, truth_ids, class_mask)
+            metrics.update(found[method], objects, class_mask)
 
     def compute(self) -> dict[str, Evaluation]:
         """The figures so far, by method."""
@@ -162,6 +175,7 @@ class Evaluator:
                 semantic=metrics.semantic.compute(),
                 localisation=localisation,
                 classification=classification,
+                coco=metrics.coco.compute(),
             )
             for method, metrics in self._methods.items()
         }
@@ -169,7 +183,7 @@ class Evaluator:
 
 def evaluate(
     segmenters: Mapping[str, Segmenter],
-    dataset: VocDataset,
+    dataset: GroundTruthDataset,
     samples: Sequence[Sample] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Evaluation]:

@@ -12,13 +12,13 @@ from prm_evaluation.evaluate import Evaluation
 
 def summary_table(evaluations: Mapping[str, Evaluation], title: str) -> Table:
     """One row per figure, one column per retrieval method, in percent."""
-    table = Table("metric (%)", title=title)
-    for method in evaluations:
-        table.add_column(method, justify="right")
-    summaries = [evaluation.summary() for evaluation in evaluations.values()]
-    for name in summaries[0]:
-        table.add_row(name, *(_percent(summary[name]) for summary in summaries))
-    return table
+    return _side_by_side({method: evaluation.summary() for method, evaluation in evaluations.items()}, title)
+
+
+def coco_table(evaluations: Mapping[str, Evaluation], title: str) -> Table:
+    """COCO's AP and AR, one row each, one column per retrieval method, in percent."""
+    figures = {method: evaluation.coco_summary() for method, evaluation in evaluations.items()}
+    return _side_by_side(figures, title)
 
 
 def class_table(evaluation: Evaluation, title: str) -> Table:
@@ -43,6 +43,7 @@ def as_json(evaluations: Mapping[str, Evaluation], protocol: str, bundle: str) -
         "results": {
             method: {
                 **{name: _plain(value) for name, value in evaluation.summary().items()},
+                "coco": {name: _plain(value) for name, value in evaluation.coco_summary().items()},
                 "per_class": {
                     name: dict(zip(evaluation.classes, map(_plain, values), strict=True))
                     for name, values in evaluation.per_class().items()
@@ -51,6 +52,15 @@ def as_json(evaluations: Mapping[str, Evaluation], protocol: str, bundle: str) -
             for method, evaluation in evaluations.items()
         },
     }
+
+
+def _side_by_side(figures: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    table = Table("metric (%)", title=title)
+    for method in figures:
+        table.add_column(method, justify="right")
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(_percent(column[name]) for column in figures.values()))
+    return table
 
 
 def _percent(value: float) -> str:

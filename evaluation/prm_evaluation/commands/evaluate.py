@@ -14,7 +14,7 @@ from prm_evaluation.commands.progress import progress_bar
 from prm_evaluation.evaluate import evaluate as measure
 from prm_evaluation.ground_truth import first_samples, open_ground_truth, protocol
 from prm_evaluation.methods import METHODS, open_segmenters
-from prm_evaluation.reports import as_json, class_table, summary_table
+from prm_evaluation.reports import as_json, class_table, coco_table, summary_table
 from prm_runtime.bundle import Bundle
 
 
@@ -50,6 +50,7 @@ def evaluate(
     on_stdout = json_file == Path("-")
     console = Console(stderr=on_stdout)
     console.print(summary_table(evaluations, bundle.name))
+    console.print(coco_table(evaluations, "as COCO measures"))
     if per_class:
         for method, evaluation in evaluations.items():
             console.print(class_table(evaluation, f"{bundle.name}, {method}"))

@@ -14,21 +14,27 @@ Data = Annotated[
     Path,
     typer.Option(
         "--data",
-        help="VOC tree with JPEGImages, Annotations, SegmentationClass and SegmentationObject.",
+        help="VOC tree with SegmentationClass and SegmentationObject, or COCO folder with annotations/"
+        "instances_<split>.json.",
         show_default=False,
     ),
 ]
-Split = Annotated[str, typer.Option("--split", help="List of pictures in ImageSets/Segmentation.")]
+Split = Annotated[
+    str, typer.Option("--split", help="List in ImageSets/Segmentation, or a split of COCO such as val2017.")
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use the first N pictures only.", show_default=False)
 ]
 Backend = Annotated[str, typer.Option("--backend", help=f"Inference engine: {', '.join(BACKENDS)}.")]
 MasksNote = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--masks-note",
-        help="What to say about the ground truth beside every figure, e.g. 'derived instance masks'.",
+        help="What to say about the ground truth beside every figure, e.g. 'derived instance masks'. "
+        "Default: which files it was read from.",
+        show_default=False,
     ),
 ]
 
-DEFAULT_MASKS_NOTE = "instance masks of SegmentationObject"
+# None: what the data set says of itself
+DEFAULT_MASKS_NOTE: str | None = None

@@ -43,7 +43,7 @@ def _table(root: Path, split: str) -> Path:
             return root / name
     raise PrmError(
         f"{root} has no {' or '.join(names)}: list its pictures there, one 'file,label;label' a line,"
-        " or give a VOC tree (a folder with ImageSets)"
+        " or give a VOC tree (a folder with ImageSets) or a COCO data set (with annotations/instances_*.json)"
     )
 
 

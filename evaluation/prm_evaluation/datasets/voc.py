@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_evaluation.datasets.sample import Sample
+from prm_evaluation.datasets.sample import VOID, Objects, Sample
 from prm_runtime.console import PrmError
 
 VOC_CLASSES = (
@@ -35,7 +35,6 @@ VOC_CLASSES = (
     "train",
     "tvmonitor",
 )
-VOID = 255
 
 
 class VocDataset:
@@ -50,6 +49,8 @@ class VocDataset:
     Raises:
         PrmError: If there is no such split.
     """
+
+    masks_origin = "instance masks of SegmentationObject"
 
     def __init__(
         self,
@@ -133,6 +134,16 @@ class VocDataset:
                 )
             class_ids.append(int(np.bincount(labelled).argmax()) - 1)
         return masks, np.array(class_ids, np.int64)
+
+    def objects(self, sample: Sample) -> Objects:
+        """The objects of a picture; VOC marks no crowds.
+
+        Raises:
+            PrmError: If an instance lies outside every class.
+        """
+        masks, class_ids = self.instance_masks(sample)
+        areas = masks.sum(axis=(1, 2), dtype=np.float64)
+        return Objects(masks, class_ids, areas, np.zeros(len(masks), bool))
 
     def _objects(self, image_id: str) -> list[tuple[str, tuple[int, int, int, int]]]:
         root = parse(self.root / "Annotations" / f"{image_id}.xml").getroot()  # noqa: S314 - expat fetches nothing

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from prm_evaluation.datasets import Sample, VocDataset
+from prm_evaluation.datasets import GroundTruthDataset, Sample
 from prm_evaluation.tuning.record import Record, cache_key
 from prm_evaluation.tuning.truth import RegionTruth
 from prm_proposals.settings import RetrievalSettings
@@ -32,7 +32,7 @@ def capture_settings(start: RetrievalSettings) -> RetrievalSettings:
 def gather(
     bundle: Bundle,
     start: RetrievalSettings,
-    dataset: VocDataset,
+    dataset: GroundTruthDataset,
     samples: Sequence[Sample],
     cache: Path,
     backend: str,

@@ -18,7 +18,9 @@ BACKBONE_HELP = "efficientnet_lite0, _lite1 or _lite2, resnet18, resnet34 or res
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="VOC tree, or a folder of pictures with labels.csv ('file,label;label' a line)."),
+        typer.Argument(
+            help="VOC or COCO tree, or a folder of pictures with labels.csv ('file,label;label' a line)."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint, logs and resume state.")],
     config: Annotated[
