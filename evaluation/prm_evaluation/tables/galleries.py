@@ -1,0 +1,136 @@
+"""Table 6 (Sec. 4.3): mAP^r at 0.75 by gallery, with ground-truth masks among the proposals or alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_evaluation.tables import paper
+from prm_evaluation.tables.beside import beside
+from prm_evaluation.tables.boxes import Boxes, class_map_boxes, nearest_proposals, rectangles, truth_boxes
+from prm_evaluation.tables.bundles import Measured
+from prm_evaluation.tables.figures import MEASURES, MaskFigures
+from prm_evaluation.tables.paper import PaperRow
+from prm_evaluation.tables.picture import MeasuredPicture, Predicted, retrieve, unions_in_frame
+from prm_evaluation.tables.rows import NONE, Row, Table, side_by_side
+from prm_proposals.evidence import Evidence
+from prm_proposals.gallery import Gallery
+from prm_proposals.regions import region_graph
+from prm_proposals.settings import RetrievalSettings
+
+_MAP75 = MEASURES.index("mAP75")
+_QUERIES = ("GT mask", "GT box", "class map box", "PRM")
+PROPOSALS, BOTH, TRUTH = paper.GALLERIES
+
+
+def galleries_with_truth(
+    evidence: Evidence, frame: NDArray[np.uint8], masks: NDArray[np.bool_]
+) -> dict[str, Evidence]:
+    """The evidence with ground-truth masks beside the proposals, and with them alone.
+
+    Both live on superpixels of the picture's own size, cut along the ground truth: its masks are exact.
+
+    Args:
+        evidence: One picture's; its label grid covers the picture.
+        frame: RGB, uint8 [H, W, 3].
+        masks: Ground truth, bool [G, H, W].
+    """
+    truth = Gallery.from_masks(masks)
+    coarse = evidence.gallery.labels
+    rows, columns = (
+        (2 * np.arange(fine) + 1) * side // (2 * fine)
+        for fine, side in zip(truth.labels.shape, coarse.shape, strict=True)
+    )
+    superpixel = coarse[rows[:, None], columns].astype(np.int64)
+    parts = truth.members.shape[1]
+    pairs, pieces = np.unique(superpixel * parts + truth.labels, return_inverse=True)
+    labels: NDArray[np.int32] = pieces.reshape(superpixel.shape).astype(np.int32)
+    proposals = evidence.gallery.members[:, pairs // parts]
+    exact = truth.members[:, pairs % parts]
+    graph = region_graph(frame, labels)
+    return {
+        BOTH: replace(evidence, graph=graph, gallery=Gallery(labels, np.concatenate([proposals, exact]))),
+        TRUTH: replace(evidence, graph=graph, gallery=Gallery(labels, exact)),
+    }
+
+
+def contour_width_on(settings: RetrievalSettings, coarse: tuple[int, ...], fine: tuple[int, ...]) -> int:
+    """``Eq6Settings.contour_width`` for another grid (h, w): odd, and as wide in the picture as on coarse."""
+    width = settings.eq6.contour_width * math.sqrt(math.prod(fine) / math.prod(coarse))
+    return max(3, 2 * int(width / 2) + 1)
+
+
+class GalleryTally:
+    """What ground-truth masks, boxes and PRMs (Eq. 6) retrieve from each gallery.
+
+    Attributes:
+        figures: By gallery and by what retrieves from it.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.figures = {
+            gallery: {query: MaskFigures(num_classes) for query in _QUERIES} for gallery in paper.GALLERIES
+        }
+
+    def update(self, picture: MeasuredPicture) -> None:
+        """Add one picture."""
+        truth, settings = picture.truth, picture.settings
+        evidences = {PROPOSALS: picture.evidence}
+        evidences |= galleries_with_truth(picture.evidence, picture.frame, truth.masks)
+        boxes, map_boxes = truth_boxes(truth), class_map_boxes(picture)
+        masks = {
+            "GT mask": (truth.masks, boxes),
+            "GT box": (rectangles(boxes.corners, truth.size), boxes),
+            "class map box": (rectangles(map_boxes.corners, truth.size), map_boxes),
+        }
+        for name, evidence in evidences.items():
+            for query, (wanted, given) in masks.items():
+                self.figures[name][query].update(_nearest(wanted, given, evidence.gallery, truth.size), truth)
+            width = contour_width_on(
+                settings, picture.evidence.graph.labels.shape, evidence.graph.labels.shape
+            )
+            eq6 = replace(settings, method="eq6", eq6=replace(settings.eq6, contour_width=width))
+            self.figures[name]["PRM"].update(retrieve(evidence, eq6, truth.size), truth)
+
+    def compute(self, query: str) -> tuple[float, ...]:
+        """mAP^r at 0.75 in percent, one per gallery."""
+        return tuple(queries[query].compute()[_MAP75] for queries in self.figures.values())
+
+
+def _nearest(masks: NDArray[np.bool_], boxes: Boxes, gallery: Gallery, size: tuple[int, int]) -> Predicted:
+    members = nearest_proposals(masks, gallery)
+    return unions_in_frame(members, gallery.labels, size, boxes.scores, boxes.class_ids)
+
+
+def table_6(measured: Sequence[Measured]) -> Table:
+    """Rows by what retrieves, columns by gallery."""
+    first = measured[0].tallies.galleries
+    rows = [
+        Row(f"{query}: {measured[0].name}", side_by_side(first.compute(query), _paper(query)))
+        for query in ("GT mask", "GT box")
+    ]
+    spn = PaperRow("SPN [48]", _paper("SPN"), "spn")
+    prm = PaperRow("PRM (Ours)", _paper("PRM"), "peak")
+    for line, query, others in ((spn, "class map box", False), (prm, "PRM", True)):
+        for name, bundle, figures in beside([line], measured, others=others):
+            ours = bundle.tallies.galleries.compute(query) if bundle else (NONE,) * len(paper.GALLERIES)
+            rows.append(Row(name, side_by_side(ours, figures)))
+    return Table(
+        key="6",
+        title="Instance segmentation by proposal gallery, mAP^r at IoU 0.75",
+        columns=tuple(f"{who}{gallery}" for gallery in paper.GALLERIES for who in ("", "paper ")),
+        rows=tuple(rows),
+        protocol="PRMs retrieve by Eq. 6 as the bundle sets it; masks and boxes take the proposal of the "
+        "highest IoU with the mask or the filled box. 'proposals' are the bundle's own (the "
+        "paper's: MCG). Where ground-truth masks are in the gallery they are exact: superpixels "
+        "have the picture's own size and are cut along the ground truth, and the contour of Eq. 6 "
+        "is widened to match.",
+    )
+
+
+def _paper(query: str) -> tuple[float, ...]:
+    return tuple(figures[query] for figures in paper.GALLERIES.values())

@@ -1,0 +1,124 @@
+"""All tallies of one bundle, and the one pass over the pictures that fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from prm_evaluation.datasets import GroundTruthDataset, Sample
+from prm_evaluation.methods import METHODS
+from prm_evaluation.tables.ablation import AblationTally
+from prm_evaluation.tables.baselines import BoxTally
+from prm_evaluation.tables.boxes import class_map_boxes, truth_boxes
+from prm_evaluation.tables.bundles import Measured
+from prm_evaluation.tables.classes import ConfusionTally
+from prm_evaluation.tables.figures import MaskFigures
+from prm_evaluation.tables.galleries import GalleryTally
+from prm_evaluation.tables.localisation import LocalisationTally
+from prm_evaluation.tables.picture import MeasuredPicture, Truth, retrieve
+from prm_evaluation.tables.quality import QualityTally
+from prm_evaluation.tables.semantic import SemanticTally
+from prm_evaluation.tables.sizes import SizeTally
+from prm_proposals.settings import RetrievalSettings
+from prm_runtime.backends import create_backend
+from prm_runtime.bundle import Bundle
+from prm_runtime.console import PrmError
+from prm_runtime.segmenter import Segmenter
+from prm_runtime.sources.pictures import read_picture
+
+
+class Tallies:
+    """What is counted on the pictures of one bundle, table by table.
+
+    Attributes:
+        localisation: Table 1.
+        quality: Table 2 and Fig. 6.
+        semantic: Table 3, by retrieval method.
+        instances: Table 4, by retrieval method.
+        truth_boxes: Table 4, ground-truth boxes.
+        map_boxes: Table 4, boxes of class maps.
+        ablation: Table 5.
+        galleries: Table 6.
+        sizes: By retrieval method.
+        confusions: By retrieval method.
+    """
+
+    def __init__(self, num_classes: int, settings: RetrievalSettings) -> None:
+        self.localisation = LocalisationTally(num_classes)
+        self.quality = QualityTally(num_classes)
+        self.semantic = {method: SemanticTally(num_classes) for method in METHODS}
+        self.instances = {method: MaskFigures(num_classes) for method in METHODS}
+        self.truth_boxes = BoxTally(num_classes)
+        self.map_boxes = BoxTally(num_classes)
+        self.ablation = AblationTally(num_classes, settings)
+        self.galleries = GalleryTally(num_classes)
+        self.sizes = {method: SizeTally() for method in METHODS}
+        self.confusions = {method: ConfusionTally(num_classes) for method in METHODS}
+
+    def update(self, picture: MeasuredPicture) -> None:
+        """Add one picture."""
+        self.localisation.update(picture)
+        self.quality.update(picture)
+        self.truth_boxes.update(picture, truth_boxes(picture.truth))
+        self.map_boxes.update(picture, class_map_boxes(picture))
+        self.ablation.update(picture)
+        self.galleries.update(picture)
+        for method in METHODS:
+            self.instances[method].update(picture.found[method], picture.truth)
+            self.semantic[method].update(picture, method)
+            self.sizes[method].update(picture, method)
+            self.confusions[method].update(picture, method)
+
+
+def measure(
+    bundles: Sequence[Bundle],
+    dataset: GroundTruthDataset,
+    samples: Sequence[Sample],
+    backend: str,
+    advance: Callable[[], None] = lambda: None,
+) -> list[Measured]:
+    """Run every bundle once over every picture.
+
+    Args:
+        bundles: At least one; all of the data's classes.
+        dataset: Pictures and ground truth.
+        samples: The pictures to measure.
+        backend: Inference engine.
+        advance: Called after each picture.
+
+    Returns:
+        The bundles with their tallies, in the order given.
+
+    Raises:
+        PrmError: If the bundles' classes differ, a picture cannot be read, or its truth has another size.
+    """
+    for bundle in bundles:
+        if bundle.manifest.classes != dataset.classes:
+            raise PrmError(
+                f"{bundle.path} knows other classes than the data; tables compare bundles of the same"
+            )
+    engine = create_backend(backend)
+    segmenters = [Segmenter(bundle, engine) for bundle in bundles]
+    tallies = [Tallies(len(dataset.classes), segmenter.settings) for segmenter in segmenters]
+    for sample in samples:
+        frame = read_picture(sample.image_path)
+        truth = _truth(dataset, sample)
+        if frame.shape[:2] != truth.size:
+            raise PrmError(
+                f"{sample.image_path} is {frame.shape[:2]} (height, width) and its mask {truth.size}; "
+                "pictures and masks must be of one size"
+            )
+        for segmenter, each in zip(segmenters, tallies, strict=True):
+            evidence, settings = segmenter.evidence(frame), segmenter.settings
+            found = {
+                method: retrieve(evidence, replace(settings, method=method), truth.size) for method in METHODS
+            }
+            each.update(MeasuredPicture(frame, truth, evidence, settings, found))
+        advance()
+    return [Measured.of(bundle.manifest, each) for bundle, each in zip(bundles, tallies, strict=True)]
+
+
+def _truth(dataset: GroundTruthDataset, sample: Sample) -> Truth:
+    masks, class_ids = dataset.instance_masks(sample)
+    boxes, box_class_ids = dataset.boxes(sample)
+    return Truth(masks, class_ids, dataset.class_mask(sample), boxes, box_class_ids)
