@@ -53,6 +53,31 @@ class Gallery:
         members = self.members if index is None else self.members[np.atleast_1d(np.asarray(index))]
         return members[:, self.labels]
 
+    def fit(self, labels: NDArray[np.int32]) -> Gallery:
+        """The same proposals as unions of other superpixels, such as those of a frame.
+
+        Each proposal takes the superpixels that it covers by more than half: no other union of them has fewer
+        wrong pixels. Detail finer than the superpixels is lost, and a proposal that covers none of them by
+        more than half is left out. Takes four bytes per proposal and piece of the common refinement of the
+        two sets of superpixels; only for noise has that as many pieces as pixels.
+
+        Args:
+            labels: Superpixels that cover the same picture, int32 [h, w], values 0..K-1. Pixels are counted
+                on the finer of the two grids in each direction, by nearest neighbour.
+        """
+        height, width = np.maximum(labels.shape, self.labels.shape)
+        count = int(labels.max()) + 1
+        wanted, own = (_nearest(grid, height, width).ravel() for grid in (labels, self.labels))
+        # Pixels that share both superpixels are counted once, in order of the wanted superpixel.
+        pieces, pixels = np.unique(wanted * np.int64(self.members.shape[1]) + own, return_counts=True)
+        targets, sources = np.divmod(pieces, self.members.shape[1])
+        present, starts = np.unique(targets, return_index=True)
+        inside = self.members[:, sources] * pixels.astype(np.int32)
+        members = np.zeros((len(self), count), bool)
+        sizes = np.add.reduceat(pixels, starts)
+        members[:, present] = 2 * np.add.reduceat(inside, starts, axis=1) > sizes
+        return Gallery(labels, members[members.any(axis=1)])
+
     @classmethod
     def from_masks(cls, masks: ArrayLike) -> Gallery:
         """Gallery of pixel masks; its superpixels are the common refinement of all masks.
@@ -125,6 +150,15 @@ class Gallery:
         raise GalleryError(
             f'{path}: expected arrays "labels" and "members", or "masks"; found {sorted(arrays)}'
         )
+
+
+def _nearest(labels: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
+    """Labels on a grid that is at least as fine, each pixel with that of the nearest one."""
+    rows, columns = (
+        (2 * np.arange(fine) + 1) * side // (2 * fine)
+        for fine, side in zip((height, width), labels.shape, strict=True)
+    )
+    return np.asarray(labels[rows[:, None], columns])
 
 
 def _integer_labels(labels: NDArray[Any]) -> NDArray[np.int32]:

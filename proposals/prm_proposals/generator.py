@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from prm_proposals.candidates import tree_candidates
 from prm_proposals.gallery import Gallery
 from prm_proposals.merging import merge_tree
+from prm_proposals.picture import Picture, ProposalError
 from prm_proposals.pooling import pool_features
 from prm_proposals.regions import RegionGraph, region_graph
 from prm_proposals.settings import ProposalSettings, TreeSettings
 from prm_proposals.superpixels import superpixels
 from prm_proposals.suppression import node_bits, suppress
-
-
-class ProposalError(ValueError):
-    """Input or settings that no proposals can be made from."""
 
 
 class ProposalGenerator:
@@ -116,6 +113,10 @@ class ProposalGenerator:
             settings.max_proposals,
         )
         return Gallery(graph.labels, members)
+
+    def __call__(self, picture: Picture) -> Gallery:
+        """:meth:`propose` as a :class:`~prm_proposals.picture.ProposalSource`."""
+        return self.propose(picture.graph, picture.features)
 
     def _require(self, available: Collection[str]) -> None:
         missing = [name for name in self.feature_names if name not in available]

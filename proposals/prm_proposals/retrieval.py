@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prm_proposals.eq6 import Eq6Retrieval
 from prm_proposals.evidence import Evidence, Retrieval, Retrieved
+from prm_proposals.refine import RefinedRetrieval
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.walk import WalkRetrieval
 
@@ -22,7 +23,7 @@ def create_retrieval(settings: RetrievalSettings) -> Retrieval:
     if settings.method == "eq6":
         return Eq6Retrieval(settings)
     if settings.method == "walk":
-        return WalkRetrieval(settings)
+        return RefinedRetrieval(WalkRetrieval(settings), settings)
     raise ValueError(f'retrieval method must be "eq6" or "walk", got "{settings.method}"')
 
 

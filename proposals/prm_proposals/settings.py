@@ -92,6 +92,24 @@ class WalkSettings:
 
 
 @dataclass(frozen=True)
+class RefineSettings:
+    """How the regions of the random walk choose among the proposals, and what that says about their scores.
+
+    Attributes:
+        tightness: Weight of a proposal's size against its region's; above 1 small proposals are preferred,
+            for walks spill over.
+        rank: Fit by which the last proposal of a gallery is behind its first.
+        agreement: Logits of score per logarithm of an instance's fit.
+        area: Logits of score per logarithm of an instance's share of the picture.
+    """
+
+    tightness: float = 2.0
+    rank: float = 0.5
+    agreement: float = 10.0
+    area: float = 2.0
+
+
+@dataclass(frozen=True)
 class RetrievalSettings:
     """How masks are retrieved from peaks, class maps and proposals.
 
@@ -112,6 +130,7 @@ class RetrievalSettings:
         class_scales: What one logit of strength is on that range, by class id; empty stands for 1.
         eq6: Free parameters of Eq. 6.
         walk: Free parameters of the random walk.
+        refine: How the walk's regions choose among the proposals.
     """
 
     method: Literal["eq6", "walk"] = "walk"
@@ -128,3 +147,4 @@ class RetrievalSettings:
     class_scales: tuple[float, ...] = ()
     eq6: Eq6Settings = Eq6Settings()
     walk: WalkSettings = WalkSettings()
+    refine: RefineSettings = RefineSettings()

@@ -48,7 +48,7 @@ def run_pipeline(
         for sink in sinks:
             stack.callback(sink.close)
         for frame in _timed(source, segmenter.times):
-            result = Result(frame, segmenter(frame.image), segmenter.times)
+            result = Result(frame, segmenter(frame.image, frame.stem + frame.number), segmenter.times)
             for sink in sinks:
                 sink.write(result)
             summary.frames += 1

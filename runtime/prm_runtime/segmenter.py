@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,11 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from prm_proposals.gallery import GalleryError
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
+from prm_proposals.picture import Picture, ProposalError, ProposalSource
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
+from prm_proposals.sources import DEFAULT, create_source
 from prm_runtime.backends import Backend, create_backend
 from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.classes import class_indices
@@ -47,6 +51,7 @@ class Segmenter:
         backend: Backend,
         settings: RetrievalSettings | None = None,
         *,
+        proposals: ProposalSource | None = None,
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
     ) -> None:
@@ -56,6 +61,8 @@ class Segmenter:
             bundle: The model.
             backend: The engine to run it on.
             settings: Retrieval settings; the bundle's own if None.
+            proposals: Where proposals come from; the generator with the bundle's settings if None. The
+                superpixels are the bundle's in any case.
             min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
                 settings let through, which is what average precision wants.
             classes: Names of the classes to return; all if None.
@@ -71,7 +78,8 @@ class Segmenter:
         self._min_score = min_score
         self._wanted = None if classes is None else class_indices(classes, manifest.classes)
         self._manifest = manifest
-        self._proposals = ProposalGenerator(manifest.proposals)
+        self._generator = ProposalGenerator(manifest.proposals)
+        self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
         self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
         _check_outputs(
@@ -89,6 +97,7 @@ class Segmenter:
         *,
         threads: int | None = None,
         retrieval: Literal["eq6", "walk"] | RetrievalSettings | None = None,
+        proposals: str | ProposalSource = DEFAULT,
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
     ) -> Segmenter:
@@ -99,12 +108,14 @@ class Segmenter:
             backend: ``"onnxruntime"`` or ``"openvino"``.
             threads: CPU threads of the engine; None leaves the choice to it.
             retrieval: Another retrieval method than the bundle's, or complete settings.
+            proposals: Where proposals come from, or its name, see
+                :func:`~prm_proposals.sources.create_source`.
             min_score: See :class:`Segmenter`.
             classes: See :class:`Segmenter`.
 
         Raises:
             PrmError: If the bundle is unusable (:class:`~prm_runtime.bundle.BundleError`), the engine is not
-                installed, or a class is unknown.
+                installed, a class is unknown, or the proposals are unusable.
         """
         bundle = Bundle.open(shipped_bundle() if path is None else path)
         settings = bundle.manifest.retrieval
@@ -113,25 +124,29 @@ class Segmenter:
         elif retrieval is not None:
             settings = replace(settings, method=retrieval)
         engine = create_backend(backend, threads)
-        return cls(bundle, engine, settings, min_score=min_score, classes=classes)
+        if isinstance(proposals, str):
+            with _errors_for_people():
+                proposals = create_source(proposals, bundle.manifest.proposals, threads)
+        return cls(bundle, engine, settings, proposals=proposals, min_score=min_score, classes=classes)
 
-    def __call__(self, frame: NDArray[np.uint8]) -> Instances:
+    def __call__(self, frame: NDArray[np.uint8], name: str | None = None) -> Instances:
         """Find the instances in one frame.
 
         Args:
             frame: RGB (not OpenCV's BGR), uint8 [H, W, 3], any size.
+            name: What files about this frame are called; only galleries from a folder need it.
 
         Raises:
-            PrmError: If ``frame`` is not such an array.
+            PrmError: If ``frame`` is not such an array, or there are no usable proposals for it.
         """
-        return self.retrieve(self.evidence(frame), (frame.shape[0], frame.shape[1]))
+        return self.retrieve(self.evidence(frame, name), (frame.shape[0], frame.shape[1]))
 
     def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
         maps, _ = self._respond(frame)
         return maps["class_maps"][0], maps["class_scores"][0]
 
-    def evidence(self, frame: NDArray[np.uint8]) -> Evidence:
+    def evidence(self, frame: NDArray[np.uint8], name: str | None = None) -> Evidence:
         """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
         maps, input_shape = self._respond(frame)
         class_maps, class_scores = maps["class_maps"][0], maps["class_scores"][0]
@@ -139,9 +154,10 @@ class Segmenter:
         live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings)
         with self.times.stage("back-propagation"):
             prms = self._back_propagate(peaks[live], maps, input_shape)
-        with self.times.stage("proposals"):
-            graph = self._proposals.regions(frame)
-            gallery = self._proposals.propose(graph, {name: maps[name][0] for name in self._features})
+        with self.times.stage("proposals"), _errors_for_people():
+            graph = self._generator.regions(frame)
+            features = {feature: maps[feature][0] for feature in self._features}
+            gallery = self._proposals(Picture(frame, graph, features, name))
         return Evidence(class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery)
 
     def retrieve(self, evidence: Evidence, frame_size: tuple[int, int]) -> Instances:
@@ -212,7 +228,17 @@ def _check_frame(frame: NDArray[np.uint8]) -> None:
         raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
 
 
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """What proposals cannot be made from is the user's to mend."""
+    try:
+        yield
+    except (ProposalError, GalleryError) as error:
+        raise PrmError(str(error)) from error
+
+
 def _check_outputs(bundle: Bundle, needed: Sequence[str]) -> None:
     missing = sorted(set(needed) - {spec.name for spec in bundle.manifest.forward.outputs})
     if missing:
-        raise BundleError(f"{bundle.path}: the forward graph lacks {', '.join(missing)}; export it again")
+        lack = f"the forward graph lacks {', '.join(missing)}"
+        raise BundleError(f"{bundle.path}: {lack}; export it again or take other proposals")

@@ -31,7 +31,7 @@ def test_it_finds_the_one_object_of_a_photograph(
 ) -> None:
     if backend == "openvino":
         pytest.importorskip("openvino")
-    found = Segmenter.open(backend=backend, min_score=0.1)(picture)
+    found = Segmenter.open(backend=backend, min_score=0.2)(picture)
     assert found.labels == [label]
     x, y = found.peaks[0].astype(int)
     assert found.masks[0, y, x]

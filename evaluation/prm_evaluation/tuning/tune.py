@@ -29,6 +29,7 @@ def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
         Parameter("presence", presences),
         Parameter("peak_floor", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)),
         Parameter("peak_ratio", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        Parameter("nms_iou", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
         Parameter("map_shift", (-0.5, -0.375, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5)),
     ]
     if method == "eq6":
@@ -37,17 +38,20 @@ def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
             Parameter("eq6.beta", WEIGHTS),
             Parameter("eq6.background_bias", (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)),
             *shared,
-            Parameter("nms_iou", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
         ]
     return [
         Parameter("walk.foreground_level", (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)),
         Parameter("walk.foreground_scale", (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.3)),
+        Parameter("refine.tightness", (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0)),
+        Parameter("refine.agreement", (0.0, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 20.0, 30.0)),
+        Parameter("refine.area", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)),
+        Parameter("refine.rank", (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)),
         Parameter("walk.peak_similarity", (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
         Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)),
         *shared,
-        Parameter("walk.restart", (0.0002, 0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.005)),
+        Parameter("walk.restart", (0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03)),
         Parameter("walk.boundary_scale", (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)),
-        Parameter("walk.lab_scale", (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 30.0)),
+        Parameter("walk.lab_scale", (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 30.0, 45.0, 70.0)),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
+from prm_proposals.sources import DEFAULT
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
@@ -43,7 +44,7 @@ def segment(
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
-    ] = 0.05,
+    ] = 0.1,
     classes: Annotated[
         list[str] | None, typer.Option(metavar="NAME[,NAME...]", help="Report only these classes.")
     ] = None,
@@ -51,6 +52,17 @@ def segment(
         Literal["eq6", "walk"] | None,
         typer.Option(help="How masks are retrieved; default: the bundle's way."),
     ] = None,
+    proposals: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.onnx|DIR",
+            help="Where segment proposals come from: default (as the bundle says), "
+            "no-network (boundaries and colours), live (features of an EfficientNet-Lite0), selective-search "
+            "(needs opencv-contrib-python), an ONNX model of class-agnostic masks such as FastSAM, or a "
+            "folder of galleries: dog.npz or dog.json (COCO RLE) for dog.jpg, clip_000012.npz for frame 12 "
+            "of clip.mp4.",
+        ),
+    ] = DEFAULT,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the engine; default: all cores.")
     ] = None,
@@ -66,7 +78,13 @@ def segment(
     wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
     frames = open_source(source)
     segmenter = Segmenter.open(
-        bundle.path, backend, threads=threads, retrieval=retrieval, min_score=min_score, classes=wanted
+        bundle.path,
+        backend,
+        threads=threads,
+        retrieval=retrieval,
+        proposals=proposals,
+        min_score=min_score,
+        classes=wanted,
     )
     sinks = _open_sinks(save_json, save_video, save_images, save_prm, frames)
     window = Window(hold=frames.fps is None) if show else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prm_runtime.draw import draw_prm
 from prm_runtime.sinks.base import Result, SinkError
 from prm_runtime.sources.base import Frame
-from prm_runtime.sources.uri import is_uri
+from prm_runtime.sources.uri import plain_name
 
 
 class Overlays:
@@ -51,7 +51,7 @@ class PrmHeatMaps:
             with result.times.stage("draw"):
                 heat = draw_prm(result.frame.image, result.instances.prms[n])
             with result.times.stage("write"):
-                write_picture(self._folder / f"{name}_{n}_{_plain(label)}.jpg", heat)
+                write_picture(self._folder / f"{name}_{n}_{plain_name(label)}.jpg", heat)
 
     def close(self) -> None:
         """Nothing is open between pictures."""
@@ -69,14 +69,13 @@ class FrameNames:
         """``dog`` for the picture dog.jpg, ``clip_000012`` for frame 12 of clip.mp4."""
         stem = self._stems.get(frame.source)
         if stem is None:
-            plain = _plain(frame.source) if is_uri(frame.source) else Path(frame.source).stem
-            stem, copies = plain, 1
+            stem, copies = frame.stem, 1
             while stem in self._taken:  # a/dog.jpg and b/dog.jpg
                 copies += 1
-                stem = f"{plain}-{copies}"
+                stem = f"{frame.stem}-{copies}"
             self._stems[frame.source] = stem
             self._taken.add(stem)
-        return stem if frame.time_s is None else f"{stem}_{frame.index:06d}"
+        return f"{stem}{frame.number}"
 
 
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
@@ -89,7 +88,3 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     if not encoded:
         raise SinkError(f"{path}: cannot encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
     path.write_bytes(content.tobytes())
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isalnum() else "-" for character in text).strip("-")

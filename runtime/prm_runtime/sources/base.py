@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prm_runtime.console import PrmError
+from prm_runtime.sources.uri import is_uri, plain_name
 
 
 class SourceError(PrmError):
@@ -32,6 +34,16 @@ class Frame:
     source: str
     index: int
     time_s: float | None
+
+    @property
+    def stem(self) -> str:
+        """What files about its source are called: ``dog`` for pictures/dog.jpg."""
+        return plain_name(self.source) if is_uri(self.source) else Path(self.source).stem
+
+    @property
+    def number(self) -> str:
+        """What tells files about the frames of a video apart: ``_000012``; nothing for a still picture."""
+        return "" if self.time_s is None else f"_{self.index:06d}"
 
 
 class Source(Protocol):

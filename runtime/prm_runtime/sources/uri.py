@@ -24,6 +24,16 @@ def is_uri(text: str) -> bool:
     return "://" in text
 
 
+def plain_name(text: str) -> str:
+    """``text`` as a part of a file's name: all but letters and digits as dashes.
+
+    Example:
+        >>> plain_name("rtsp://camera/1")
+        'rtsp---camera-1'
+    """
+    return "".join(character if character.isalnum() else "-" for character in text).strip("-")
+
+
 def without_credentials(uri: str) -> str:
     """The URI without user, password, and the values of secret-looking query parameters.
 
