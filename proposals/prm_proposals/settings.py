@@ -96,17 +96,17 @@ class RefineSettings:
     """How the regions of the random walk choose among the proposals, and what that says about their scores.
 
     Attributes:
-        tightness: Weight of a proposal's size against its region's; above 1 small proposals are preferred,
-            for walks spill over.
+        tightness: Weight of a proposal's size against its region's; the larger, the smaller the proposal that
+            is taken of two that miss equally much.
         rank: Fit by which the last proposal of a gallery is behind its first.
         agreement: Logits of score per logarithm of an instance's fit.
         area: Logits of score per logarithm of an instance's share of the picture.
     """
 
-    tightness: float = 2.0
-    rank: float = 0.5
-    agreement: float = 10.0
-    area: float = 2.0
+    tightness: float = 0.5
+    rank: float = 2.0
+    agreement: float = 20.0
+    area: float = 4.0
 
 
 @dataclass(frozen=True)

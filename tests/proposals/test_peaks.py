@@ -7,9 +7,9 @@ import pytest
 
 from prm_proposals.evidence import peak_strength
 from prm_proposals.peaks import live_peaks
+from prm_proposals.refine import RefinedRetrieval
 from prm_proposals.retrieval import create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
-from prm_proposals.walk import WalkRetrieval
 
 #            cat 9       dog 8       cat 4       cat 2.5     dog 1.9     unused
 PEAKS = np.array([[0, 0, 0], [1, 1, 1], [0, 2, 2], [0, 0, 2], [1, 2, 0], [-1, -1, -1]])
@@ -74,6 +74,6 @@ def test_probability_is_logistic_monotone_and_finite():
 
 
 def test_an_unknown_method_is_named():
-    assert isinstance(create_retrieval(RetrievalSettings(method="walk")), WalkRetrieval)
+    assert isinstance(create_retrieval(RetrievalSettings(method="walk")), RefinedRetrieval)
     with pytest.raises(ValueError, match="magic"):
         create_retrieval(RetrievalSettings(method="magic"))

@@ -45,7 +45,7 @@ def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
         Parameter("refine.tightness", (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0)),
         Parameter("refine.agreement", (0.0, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 20.0, 30.0)),
         Parameter("refine.area", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)),
-        Parameter("refine.rank", (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)),
+        Parameter("refine.rank", (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
         Parameter("walk.peak_similarity", (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
         Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)),
         *shared,
