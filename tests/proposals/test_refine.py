@@ -72,7 +72,7 @@ def test_no_peaks_no_instances() -> None:
 
 def test_a_region_that_is_a_proposal_keeps_its_score_but_for_its_area() -> None:
     evidence = random_evidence(1)
-    settings = RetrievalSettings(refine=RefineSettings(area=0.0))
+    settings = RetrievalSettings(refine=RefineSettings(rank=0.0, area=0.0))
     walked = WalkRetrieval(settings)(evidence)
     exact = replace(evidence, gallery=Gallery(evidence.graph.labels, walked.members))
     found = create_retrieval(settings)(exact)
