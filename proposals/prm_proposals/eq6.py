@@ -45,7 +45,7 @@ def eq6_scores(evidence: Evidence, settings: Eq6Settings, shift: float = 0.0) ->
     )
     scores: NDArray[np.float32] = (
         np.float32(settings.alpha) * instance_aware
-        + boundary_aware
+        + np.float32(settings.boundary) * boundary_aware
         - np.float32(settings.beta) * class_aware[which]
     )
     return scores

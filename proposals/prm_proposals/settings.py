@@ -60,12 +60,14 @@ class Eq6Settings:
         beta: Weight of the class-aware term (background inside the proposal, as a share of the picture).
         background_bias: Pixels whose response is below this times the mean of their class map are background.
         contour_width: Side in pixels of the square that the morphological gradient uses; odd.
+        boundary: Weight of the boundary-aware term: 1 in the paper's equation, 0 to do without it.
     """
 
     alpha: float = 1.0
     beta: float = 1.0
     background_bias: float = 1.0
     contour_width: int = 5
+    boundary: float = 1.0
 
 
 @dataclass(frozen=True)

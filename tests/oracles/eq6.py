@@ -12,7 +12,9 @@ def contour(mask, width: int):
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, kernel) > 0
 
 
-def scores(evidence, alpha: float, beta: float, background_bias: float, contour_width: int):
+def scores(
+    evidence, alpha: float, beta: float, background_bias: float, contour_width: int, boundary: float = 1.0
+):
     """float64 [P, N]."""
     height, width = evidence.gallery.labels.shape
     masks = evidence.gallery.masks()
@@ -25,5 +27,6 @@ def scores(evidence, alpha: float, beta: float, background_bias: float, contour_
         if R.sum() > 0:
             R *= evidence.prms[p].sum(dtype=np.float64) / R.sum()
         for n, S in enumerate(masks):
-            result[p, n] = alpha * R[S].sum() + R[contours[n]].sum() - beta * (Q & S).sum() / (height * width)
+            result[p, n] = alpha * R[S].sum() + boundary * R[contours[n]].sum()
+            result[p, n] -= beta * (Q & S).sum() / (height * width)
     return result

@@ -23,8 +23,10 @@ TOLERANCE = 2e-6  # scores are sums of shares of 1 in float32
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("free", [(1.0, 1.0, 1.0, 5), (0.7, 2.5, 0.8, 3), (0.0, 0.0, 1.0, 7)])
-def test_scores_equal_those_of_dense_masks(seed: int, free: tuple[float, float, float, int]):
+@pytest.mark.parametrize(
+    "free", [(1.0, 1.0, 1.0, 5), (0.7, 2.5, 0.8, 3), (0.0, 0.0, 1.0, 7), (1.0, 1.0, 1.0, 5, 0.0)]
+)
+def test_scores_equal_those_of_dense_masks(seed: int, free: tuple[float, ...]):
     evidence = random_evidence(seed)
     expected = oracle.scores(evidence, *free)
     np.testing.assert_allclose(eq6_scores(evidence, Eq6Settings(*free)), expected, rtol=0, atol=TOLERANCE)

@@ -12,23 +12,16 @@ from prm_evaluation.tables.picture import MeasuredPicture, retrieve
 from prm_evaluation.tables.rows import NONE, Row, Table
 from prm_proposals.settings import RetrievalSettings
 
-_OUTWEIGHED = 1e6
 _MAP50 = MEASURES.index("mAP50")
 
 
 def ablations(settings: RetrievalSettings) -> dict[str, RetrievalSettings]:
-    """Settings of Eq. 6 by the paper's name for what they leave out.
-
-    The boundary-aware term of Eq. 6 has weight 1. α and β a million times as large leave it no say: it drops
-    out of the choice of a proposal except where the other terms are equal to six digits.
-    """
+    """Settings of Eq. 6 by the paper's name for what they leave out."""
     eq6 = settings.eq6
     changed = {
         "without instance-aware term": replace(eq6, alpha=0.0),
         "without class-aware term": replace(eq6, beta=0.0),
-        "without boundary-aware term": replace(
-            eq6, alpha=eq6.alpha * _OUTWEIGHED, beta=eq6.beta * _OUTWEIGHED
-        ),
+        "without boundary-aware term": replace(eq6, boundary=0.0),
     }
     return {name: replace(settings, method="eq6", eq6=each) for name, each in changed.items()}
 
