@@ -11,6 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prm_proposals.maps import nearest
+
 
 class GalleryError(ValueError):
     """A gallery that cannot be used: what was expected, what was found, what to do."""
@@ -67,7 +69,7 @@ class Gallery:
         """
         height, width = np.maximum(labels.shape, self.labels.shape)
         count = int(labels.max()) + 1
-        wanted, own = (_nearest(grid, height, width).ravel() for grid in (labels, self.labels))
+        wanted, own = (nearest(grid, (int(height), int(width))).ravel() for grid in (labels, self.labels))
         # Pixels that share both superpixels are counted once, in order of the wanted superpixel.
         pieces, pixels = np.unique(wanted * np.int64(self.members.shape[1]) + own, return_counts=True)
         targets, sources = np.divmod(pieces, self.members.shape[1])
@@ -150,15 +152,6 @@ class Gallery:
         raise GalleryError(
             f'{path}: expected arrays "labels" and "members", or "masks"; found {sorted(arrays)}'
         )
-
-
-def _nearest(labels: NDArray[np.int32], height: int, width: int) -> NDArray[np.int32]:
-    """Labels on a grid that is at least as fine, each pixel with that of the nearest one."""
-    rows, columns = (
-        (2 * np.arange(fine) + 1) * side // (2 * fine)
-        for fine, side in zip((height, width), labels.shape, strict=True)
-    )
-    return np.asarray(labels[rows[:, None], columns])
 
 
 def _integer_labels(labels: NDArray[Any]) -> NDArray[np.int32]:

@@ -53,6 +53,15 @@ def upsample(maps: NDArray[np.float32], shape: tuple[int, int], shift: float = 0
     return result[:, rows[:, None], columns]
 
 
+def nearest(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Labels int32 [h', w'] on another grid (h, w), each pixel with that of the nearest one."""
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * side // (2 * wanted)
+        for wanted, side in zip(shape, labels.shape, strict=True)
+    )
+    return np.asarray(labels[rows[:, None], columns])
+
+
 def cell_centres(
     cells: NDArray[np.integer], grid: tuple[int, int], size: tuple[int, int], shift: float = 0.0
 ) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from prm_evaluation.tables.picture import MeasuredPicture, Predicted, retrieve, 
 from prm_evaluation.tables.rows import NONE, Row, Table, side_by_side
 from prm_proposals.evidence import Evidence
 from prm_proposals.gallery import Gallery
+from prm_proposals.maps import nearest
 from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings
 
@@ -40,12 +41,8 @@ def galleries_with_truth(
         masks: Ground truth, bool [G, H, W].
     """
     truth = Gallery.from_masks(masks)
-    coarse = evidence.gallery.labels
-    rows, columns = (
-        (2 * np.arange(fine) + 1) * side // (2 * fine)
-        for fine, side in zip(truth.labels.shape, coarse.shape, strict=True)
-    )
-    superpixel = coarse[rows[:, None], columns].astype(np.int64)
+    height, width = truth.labels.shape
+    superpixel = nearest(evidence.gallery.labels, (height, width)).astype(np.int64)
     parts = truth.members.shape[1]
     pairs, pieces = np.unique(superpixel * parts + truth.labels, return_inverse=True)
     labels: NDArray[np.int32] = pieces.reshape(superpixel.shape).astype(np.int32)
