@@ -15,7 +15,7 @@ from prm_evaluation.cli import app
 from prm_evaluation.ground_truth import open_ground_truth
 from prm_evaluation.metrics import InstancePrecision, mask_iou
 from prm_evaluation.tuning.gather import capture_settings, gather
-from prm_evaluation.tuning.record import Record
+from prm_evaluation.tuning.record import Record, cache_key
 from prm_evaluation.tuning.search import get_setting
 from prm_evaluation.tuning.trial import figures, measure_record, open_trials
 from prm_evaluation.tuning.tune import calibrated, parameters, tune
@@ -89,6 +89,21 @@ def test_gathering_goes_on_where_it_stopped(colour_bundle, tree, records, cache)
     assert again == records
     assert records[0].is_file()
     assert [path.stat().st_mtime_ns for path in again[1:]] == times[1:]
+
+
+def test_records_are_kept_for_settings_that_do_not_decide_which_peaks_live(colour_bundle, tmp_path):
+    bundle = Bundle.open(colour_bundle)
+
+    def key(settings):
+        return cache_key(bundle, settings, "onnxruntime", tmp_path)
+
+    walk = replace(START.walk, restart=0.02)
+    assert key(replace(START, walk=walk, nms_iou=0.1, map_shift=0.25)) == key(START)
+    threshold = {"presence": 9.0, "peak_floor": 9.0, "peak_ratio": 0.9, "max_peaks": 9}
+    changed = [replace(START, **{name: value}) for name, value in threshold.items()]
+    changed.append(replace(START, class_offsets=(1.0,) * 3))
+    changed.append(replace(START, class_scales=(2.0,) * 3))
+    assert len({key(settings) for settings in [START, *changed]}) == 7
 
 
 def test_workers_measure_what_one_process_measures(records):

@@ -23,6 +23,15 @@ from prm_runtime.bundle import Bundle
 
 FORMAT = 1
 GRAPH_FIELDS = ("labels", "sizes", "edges", "border", "boundary", "lab")
+# what decides which peaks live (see prm_proposals.peaks); retrieval comes after the record
+LIVE_PEAK_FIELDS = (
+    "presence",
+    "peak_floor",
+    "peak_ratio",
+    "max_peaks",
+    "class_offsets",
+    "class_scales",
+)
 MAP_FIELDS = ("class_maps", "class_scores", "peaks", "peak_scores")
 
 
@@ -102,7 +111,7 @@ def cache_key(bundle: Bundle, capture: RetrievalSettings, backend: str, data_roo
         "preprocessing": manifest.preprocessing.model_dump(),
         "peaks": manifest.peaks.model_dump(),
         "proposals": asdict(manifest.proposals),
-        "capture": asdict(capture),
+        "capture": {name: getattr(capture, name) for name in LIVE_PEAK_FIELDS},
         "backend": backend,
         "data": str(data_root.resolve()),
     }
