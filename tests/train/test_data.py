@@ -119,6 +119,13 @@ def test_photographs_taken_on_the_side_are_batched_as_they_are_read(tmp_path: Pa
     assert [LabelledPictures(dataset, FIT)[0][0].shape[1:]] == input_sizes(dataset, PREPROCESSING)
 
 
+def test_a_picture_without_a_readable_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "labels.csv").write_text("a.png,x\n")
+    with pytest.raises(PrmError, match=r"cannot read the size of the picture .*a\.png: use JPEG"):
+        input_sizes(open_dataset(tmp_path, "train"), PREPROCESSING)
+
+
 def test_pictures_are_read_as_rgb(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     path = write_png(tmp_path / "a.png", image)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.fixtures.colour_blobs import Blob
 from tests.fixtures.command_line import Command
@@ -124,6 +125,8 @@ def test_frozen_blocks_of_a_pretrained_backbone_stay_as_they_were(
         before = pretrained.backbone.blocks[index].state_dict()
         unchanged = [bool((before[key] == value).all()) for key, value in block.state_dict().items()]
         assert all(unchanged) == (index < 9)
+        statistics = [key for key in before if "running" in key]
+        assert all(torch.equal(before[key], block.state_dict()[key]) for key in statistics)
     assert (trained.backbone.state_dict()["_conv_stem.weight"]
             == pretrained.backbone.state_dict()["_conv_stem.weight"]).all()  # fmt: skip
 

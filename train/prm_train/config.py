@@ -32,7 +32,7 @@ class Recipe:
         momentum: Of SGD.
         weight_decay: Of SGD, on all parameters.
         frozen_statistics: Whether batch norm keeps the pretrained mean and variance while its scale and shift
-            learn; pretrained weights need it where batches are small.
+            learn: small batches estimate them poorly. Without pretrained weights there are none to keep.
         frozen_blocks: How many of the lowest blocks stay as they are; 0 trains everything.
         least_crop: Least share of a picture's sides that a random crop keeps.
         colour_jitter: Largest relative change of brightness, contrast and saturation.
@@ -50,10 +50,10 @@ class Recipe:
     epochs: Annotated[int, Field(gt=0)] = 8
     batch_size: Annotated[int, Field(gt=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
-    head_learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    head_learning_rate: Annotated[float, Field(gt=0)] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    frozen_statistics: bool = False
+    frozen_statistics: bool = True
     frozen_blocks: Annotated[int, Field(ge=0)] = 0
     least_crop: Annotated[float, Field(gt=0, le=1)] = 0.8
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3

@@ -68,16 +68,25 @@ def read_picture(sample: Sample) -> Picture:
 
 
 def input_sizes(dataset: Dataset, preprocessing: Preprocessing) -> list[Size]:
-    """Height and width of each picture as the network sees it; only the files' headers are read."""
+    """Height and width of each picture as the network sees it; only the files' headers are read.
+
+    Raises:
+        PrmError: If a header cannot be read.
+    """
     return [input_size(*_picture_size(sample), preprocessing) for sample in dataset.samples]
 
 
 def _picture_size(sample: Sample) -> Size:
     """Height and width as :func:`read_picture` gives them."""
-    with Image.open(sample.image_path) as picture:
-        # the four orientations on their side, which OpenCV turns upright
-        on_its_side = picture.getexif().get(ExifTag.Orientation, 1) >= 5
-        width, height = picture.size
+    try:
+        with Image.open(sample.image_path) as picture:
+            # the four orientations on their side, which OpenCV turns upright
+            on_its_side = picture.getexif().get(ExifTag.Orientation, 1) >= 5
+            width, height = picture.size
+    except OSError as error:
+        raise PrmError(
+            f"cannot read the size of the picture {sample.image_path}: use JPEG, PNG or WebP"
+        ) from error
     return (width, height) if on_its_side else (height, width)
 
 

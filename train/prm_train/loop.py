@@ -211,7 +211,8 @@ class Trainer:
 def _create_network(recipe: Recipe, num_classes: int) -> FullyConvolutional:
     network = FullyConvolutional(create_backbone(recipe.backbone), num_classes)
     load_weights(network, recipe.backbone, recipe.weights)
-    network.backbone.freeze(recipe.frozen_blocks, statistics=recipe.frozen_statistics)
+    keeps_statistics = recipe.frozen_statistics and recipe.weights != "none"
+    network.backbone.freeze(recipe.frozen_blocks, statistics=keeps_statistics)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
