@@ -135,3 +135,24 @@ def test_the_protocol_tells_a_subset_of_voc_from_the_whole(voc_root):
     assert whole == f"{name} val, 1449 pictures, official masks"
     part = protocol(dataset, "val", min(pictures, 754), "derived masks")
     assert part == f"{name} val subset, {min(pictures, 754)} pictures, derived masks"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "--json"],
+        ["tables", "--json"],
+        ["tables", "--markdown"],
+        ["tables", "--plots"],
+        ["tune", "--out"],
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_before_anything_is_measured(
+    command, colour_bundle, tree, tmp_path
+):
+    name, option = command
+    outcome = CliRunner().invoke(
+        app, [name, str(colour_bundle), "--data", str(tree), option, str(tmp_path / "none" / "file")]
+    )
+    assert isinstance(outcome.exception, PrmError)
+    assert f"there is no folder {tmp_path / 'none'}; make it first" in str(outcome.exception)

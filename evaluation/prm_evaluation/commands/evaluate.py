@@ -35,9 +35,10 @@ def evaluate(
     per_class: Annotated[bool, typer.Option("--per-class", help="Print a table per class as well.")] = False,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
-    masks_note: options.MasksNote = options.DEFAULT_MASKS_NOTE,
+    masks_note: options.MasksNote = None,
 ) -> None:
     """Measure instance masks, semantic masks, localisation and classification of a bundle."""
+    options.check_writable(json_file)
     opened = Bundle.open(bundle)
     dataset = open_ground_truth(data, split, opened.manifest.classes)
     methods = METHODS if retrieval == "both" else (retrieval,)

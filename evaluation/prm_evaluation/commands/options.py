@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from prm_runtime.backends import BACKENDS
+from prm_runtime.console import PrmError
 
 Bundle = Annotated[Path, typer.Argument(help="The bundle, a .prm file.", show_default=False)]
 Data = Annotated[
@@ -36,5 +37,13 @@ MasksNote = Annotated[
     ),
 ]
 
-# None: what the data set says of itself
-DEFAULT_MASKS_NOTE: str | None = None
+
+def check_writable(*files: Path | None) -> None:
+    """Refuse files that could not be written before hours are spent on what goes into them.
+
+    Raises:
+        PrmError: If the folder of one does not exist.
+    """
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise PrmError(f"cannot write {file}: there is no folder {file.parent}; make it first")

@@ -45,9 +45,10 @@ def tables(
     ] = None,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
-    masks_note: options.MasksNote = options.DEFAULT_MASKS_NOTE,
+    masks_note: options.MasksNote = None,
 ) -> None:
     """Print the paper's tables with our figures beside the paper's."""
+    options.check_writable(json_file, markdown_file, plots)
     if plots is not None:
         load_matplotlib()  # missing, it should fail before the pictures are measured
     opened = [Bundle.open(bundle) for bundle in bundles]

@@ -51,13 +51,14 @@ def tune(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
-    masks_note: options.MasksNote = options.DEFAULT_MASKS_NOTE,
+    masks_note: options.MasksNote = None,
 ) -> None:
     """Choose thresholds, the parameters of both retrieval methods and the better method on labelled pictures.
 
     The search runs on every other picture; the rest shows how much of the gain is real. The new bundle holds
     the settings, calibrated scores, and its figures on all pictures.
     """
+    options.check_writable(out)
     original = Bundle.open(bundle)
     manifest = original.manifest
     dataset = open_ground_truth(data, split, manifest.classes)
