@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from prm_runtime.console import PrmError
@@ -34,6 +34,10 @@ class Recipe:
         frozen_statistics: Whether batch norm keeps the pretrained mean and variance while its scale and shift
             learn: small batches estimate them poorly. Without pretrained weights there are none to keep.
         frozen_blocks: How many of the lowest blocks stay as they are; 0 trains everything.
+        frozen_backbone: Whether the whole backbone stays as it is and the classifier alone learns.
+        cached_views: Into how many views of each picture the frozen part of the backbone looks, once and for
+            all: view 0 is the plain picture, the others are augmented, and epoch e trains on view
+            e mod cached_views. 0 augments anew in every epoch and keeps nothing.
         least_crop: Least share of a picture's sides that a random crop keeps.
         colour_jitter: Largest relative change of brightness, contrast and saturation.
         tap_dimensions: Channels of each feature tap; a block with fewer keeps all of its own.
@@ -55,12 +59,23 @@ class Recipe:
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     frozen_statistics: bool = True
     frozen_blocks: Annotated[int, Field(ge=0)] = 0
+    frozen_backbone: bool = False
+    cached_views: Annotated[int, Field(ge=0)] = 0
     least_crop: Annotated[float, Field(gt=0, le=1)] = 0.8
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
     tap_dimensions: Annotated[int, Field(gt=0)] = 16
     tap_pictures: Annotated[int, Field(gt=0)] = 300
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Precision = "32-true"
+
+    @model_validator(mode="after")
+    def _caches_what_is_frozen(self) -> Recipe:
+        if self.cached_views and not (self.frozen_blocks or self.frozen_backbone):
+            raise ValueError(
+                f"cached_views = {self.cached_views} keeps what the frozen part of the backbone makes, and"
+                " nothing is frozen: set frozen_blocks or frozen_backbone, or cached_views = 0"
+            )
+        return self
 
 
 def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:

@@ -46,6 +46,26 @@ class FullyConvolutional(nn.Module):
         return self.classifier(features), projected
 
 
+class MapsAndFeatures(nn.Module):
+    """What a training step runs: class response maps M and the features U that the classifier reads.
+
+    Args:
+        network: The network; its parameters become this module's.
+        lowered: Whether inputs are what the backbone's ``lower`` gave, and not pictures.
+    """
+
+    def __init__(self, network: FullyConvolutional, *, lowered: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.lowered = lowered
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Map pictures or lowered features to M [N, C, h, w] and U [N, K, h, w]."""
+        backbone = self.network.backbone
+        U = backbone.upper(inputs if self.lowered else backbone.lower(inputs))
+        return self.network.classifier(U), U
+
+
 def tap_name(block: int) -> str:
     """The name of the tap on the block of this index."""
     return f"block{block}"
