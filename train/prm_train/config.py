@@ -48,7 +48,7 @@ class Recipe:
 
     backbone: str = "efficientnet_lite0"
     weights: str = "package"
-    aggregation: Literal["peak", "average", "max", "lse", "maxmin"] = "peak"
+    aggregation: Literal["peak", "average", "max", "lse", "maxmin", "spn"] = "peak"
     aggregation_options: dict[str, Any] = field(default_factory=dict)
     input_size: Annotated[int, Field(gt=32, multiple_of=32)] = 448
     epochs: Annotated[int, Field(gt=0)] = 8

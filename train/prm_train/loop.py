@@ -18,7 +18,7 @@ from torchmetrics.classification import MultilabelAveragePrecision
 from prm_evaluation.datasets import Dataset
 from prm_runtime.console import PrmError
 from prm_runtime.manifest import Preprocessing
-from prm_train.aggregation import create_aggregation
+from prm_train.aggregation import class_scores, create_aggregation
 from prm_train.augment import augment, fit
 from prm_train.batches import SameSizeBatches
 from prm_train.cache import FeatureCache
@@ -233,5 +233,4 @@ class Trainer:
             inputs = normalise(inputs, self.network.backbone.mean, self.network.backbone.std)
         else:
             inputs = inputs.float().contiguous(memory_format=torch.channels_last)
-        M, _ = self.model(inputs)
-        return self.aggregation(M), labels
+        return class_scores(self.aggregation, *self.model(inputs)), labels
