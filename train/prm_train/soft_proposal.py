@@ -35,7 +35,7 @@ def soft_proposal(U: Tensor, epsilon: float = 0.15) -> Tensor:
     cells = torch.stack([rows.flatten(), columns.flatten()], -1).to(U)
     near = torch.exp(-torch.cdist(cells, cells).square() / (2 * epsilon**2 * h * w))
     degree = (torch.cdist(features, features) * near).sum(-1) + FAINTEST
-    return (degree / degree.sum(-1, keepdim=True)).unflatten(-1, (h, w))
+    return (degree / degree.sum(-1, keepdim=True)).reshape(-1, h, w)
 
 
 class SoftProposal(nn.Module):
