@@ -194,7 +194,7 @@ def test_plots_without_matplotlib_fail_before_anything_is_measured(monkeypatch, 
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
     result = run(tmp_path / "missing.prm", "--data", tmp_path, "--plots", tmp_path / "plots")
     assert isinstance(result.exception, PrmError)
-    assert str(result.exception) == '--plots needs matplotlib: pip install "prm-edge[plots]"'
+    assert str(result.exception) == 'drawing needs matplotlib: pip install "prm-edge[plots]"'
 
 
 def test_plots_are_drawn_for_every_bundle(bundles, tree, tmp_path):

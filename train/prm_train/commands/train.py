@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prm_runtime.console import PrmError, print_version
+from prm_runtime.console import PrmError
 
 RECIPE = "Recipe (override --config)"
 HARDWARE = "Hardware"
@@ -45,7 +45,9 @@ def train(
     ] = None,
     aggregation: Annotated[
         str | None,
-        typer.Option(help="Scores from maps: peak, average, max, lse or maxmin.", rich_help_panel=RECIPE),
+        typer.Option(
+            help="Scores from maps: peak, average, max, lse, maxmin or spn.", rich_help_panel=RECIPE
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", rich_help_panel=RECIPE)] = None,
     batch_size: Annotated[
@@ -96,9 +98,6 @@ def train(
             show_default=False,
         ),
     ] = None,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
-    ] = False,
 ) -> None:
     """Train a classifier with peak stimulation from image-level labels alone.
 
