@@ -77,6 +77,8 @@ class WalkSettings:
     Attributes:
         foreground_level: Response relative to the class's maximum where foreground and background balance.
         foreground_scale: Relative response per logit of the foreground prior.
+        background: Logits added to the background where a mask head says what a superpixel shows; class maps,
+            and with them the two fields above, then have no say in the prior.
         boundary_scale: Boundary strength over which a connection falls to 1/e.
         lab_scale: Lab distance over which a connection falls to 1/e.
         restart: Weight of a superpixel's own prior per pixel, against its connections.
@@ -86,6 +88,7 @@ class WalkSettings:
 
     foreground_level: float = 0.15
     foreground_scale: float = 0.1
+    background: float = 0.0
     boundary_scale: float = 1.5
     lab_scale: float = 10.0
     restart: float = 0.001

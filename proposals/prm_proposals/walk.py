@@ -1,4 +1,4 @@
-"""Random walk from the class maps over superpixels, split by grouped peaks."""
+"""Random walk from the class maps or a mask head over superpixels, split by grouped peaks."""
 
 from __future__ import annotations
 
@@ -30,9 +30,31 @@ def class_prior(
     relative = sums / graph.sizes / class_maps.max(axis=(1, 2))[:, None]
     logits = np.zeros((graph.count, 1 + len(class_maps)))
     logits[:, 1:] = ((relative - settings.foreground_level) / settings.foreground_scale).T
+    return _softmax(logits)
+
+
+def mask_prior(
+    mask_logits: NDArray[np.float32], classes: NDArray[np.integer], settings: WalkSettings
+) -> NDArray[np.float64]:
+    """Prior Y of background and each class per superpixel, float64 [K, 1 + n], by what a mask head says.
+
+    A softmax over the background, raised by ``background``, and the classes that are present alone: which
+    ones are is the classifier's to say, the mask head says where.
+
+    Args:
+        mask_logits: Background and all classes, float32 [K, 1 + C].
+        classes: The n classes that are present.
+        settings: ``background``.
+    """
+    logits = mask_logits[:, np.concatenate([[0], 1 + classes])].astype(np.float64)
+    logits[:, 0] += settings.background
+    return _softmax(logits)
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    prior: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return prior
+    shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
 def random_walk(
@@ -61,7 +83,7 @@ def random_walk(
 
 
 class WalkRetrieval:
-    """Class regions by random walk from the class maps, each split among its groups of peaks."""
+    """Class regions by random walk, each split among its groups of peaks."""
 
     def __init__(self, settings: RetrievalSettings) -> None:
         """Keep the settings."""
@@ -79,7 +101,10 @@ class WalkRetrieval:
         settings = self.settings.walk
         classes = np.unique(peak_classes)
         mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
-        prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
+        if evidence.mask_logits is None:
+            prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
+        else:
+            prior = mask_prior(evidence.mask_logits, classes, settings)
 
         groups = np.zeros(len(peak_classes), np.int64)  # within the class
         shares = []  # Y_c · r_g of every group g of every class that has several

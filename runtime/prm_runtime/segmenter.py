@@ -17,6 +17,7 @@ from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
+from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
@@ -27,6 +28,9 @@ from prm_runtime.console import PrmError
 from prm_runtime.instances import Instances, mask_boxes
 from prm_runtime.preprocess import preprocess
 from prm_runtime.timing import StageTimes
+
+MASK_LOGITS = "mask_logits"
+"""Output of the forward graph, float32 [1, 1 + C, h, w], of models that have a mask head."""
 
 
 class Segmenter:
@@ -81,6 +85,7 @@ class Segmenter:
         self._generator = ProposalGenerator(manifest.proposals)
         self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
+        self._has_mask_head = MASK_LOGITS in {spec.name for spec in manifest.forward.outputs}
         self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
         _check_outputs(
             bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
@@ -158,7 +163,13 @@ class Segmenter:
             graph = self._generator.regions(frame)
             features = {feature: maps[feature][0] for feature in self._features}
             gallery = self._proposals(Picture(frame, graph, features, name))
-        return Evidence(class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery)
+        mask_logits = None
+        if self._has_mask_head:
+            with self.times.stage("retrieval"):
+                mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
+        return Evidence(
+            class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery, mask_logits
+        )
 
     def retrieve(self, evidence: Evidence, frame_size: tuple[int, int]) -> Instances:
         """Retrieve the instances from the evidence of a frame of ``frame_size`` (height, width) pixels."""

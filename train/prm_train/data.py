@@ -100,13 +100,13 @@ def batch_loader(items: TorchDataset[Item], batches: SameSizeBatches, workers: i
         items,
         batch_sampler=batches,
         num_workers=workers,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def _single_threaded(_worker: int) -> None:
-    # a worker is one process of several: OpenCV's own threads would only fight over the cores
+def single_threaded(_worker: int) -> None:
+    """Let a worker process decode on one core: OpenCV's own threads would only fight over the others."""
     cv2.setNumThreads(0)
 
 

@@ -22,11 +22,14 @@ from prm_train.aggregation import class_scores, create_aggregation
 from prm_train.augment import augment, fit
 from prm_train.batches import SameSizeBatches
 from prm_train.cache import FeatureCache
-from prm_train.config import Recipe
+from prm_train.config import MaskRecipe, Recipe
 from prm_train.data import Item, LabelledPictures, batch_loader, input_sizes, normalise
 from prm_train.fcn import MapsAndFeatures
 from prm_train.finish import write_checkpoint
+from prm_train.mask_head import create_mask_head
+from prm_train.mask_training import train_mask_head
 from prm_train.progress import progress_bar, say
+from prm_train.region_features import region_features
 from prm_train.resume import restore_state, save_state
 from prm_train.setup import create_network, create_optimizer
 
@@ -153,6 +156,8 @@ class Trainer:
             figures = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             say(self.fabric, f"epoch {epoch + 1}/{self.recipe.epochs}: {figures}")
         if self.fabric.is_global_zero:
+            if self.recipe.mask_head is not None:
+                self._train_mask_head(self.recipe.mask_head)
             provenance = {
                 "data": self.settings.data_name,
                 "pictures": len(self.train_pictures),
@@ -189,6 +194,21 @@ class Trainer:
                         {"step_loss": loss, "learning_rate": rate}, step=epoch * self.steps + step
                     )
         return total / self.steps
+
+    def _train_mask_head(self, recipe: MaskRecipe) -> None:
+        self.network.float()
+        self.network.mask_head = create_mask_head(self.network.backbone, len(self.classes))
+        with region_features(
+            self.network, self.plain_pictures, recipe, self.settings.out, self.settings.workers
+        ) as (features, pictures):
+            train_mask_head(
+                self.network.mask_head,
+                features,
+                pictures,
+                recipe,
+                self.recipe.seed,
+                report=lambda line: say(self.fabric, line),
+            )
 
     def _training_batches(self, epoch: int) -> DataLoader[Item]:
         self.train_batches.epoch = epoch
