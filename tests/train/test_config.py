@@ -12,7 +12,7 @@ from prm_train.aggregation import create_aggregation
 from prm_train.backbones import create_backbone
 from prm_train.config import Recipe, read_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").rglob("*.toml"))
 
 
 def test_there_are_recipes() -> None:
