@@ -96,13 +96,13 @@ def test_every_bundle_has_its_line(report):
     assert second["CAM [47], global average pooling: of-average"]["every PRM"] > 90
     assert second["DeepMIL [21], global max pooling"]["objects once"] is None
     assert list(fifth) == [
-        "without peak stimulation: of-average",
-        "without instance-aware term: of-peak",
-        "without class-aware term: of-peak",
-        "without boundary-aware term: of-peak",
-        "full: of-peak",
+        "without peak stimulation: of-average (blobs)",
+        "without instance-aware term: of-peak (blobs)",
+        "without class-aware term: of-peak (blobs)",
+        "without boundary-aware term: of-peak (blobs)",
+        "full: of-peak (blobs)",
     ]
-    full = fifth["full: of-peak"]
+    full = fifth["full: of-peak (blobs)"]
     assert (full["mAP50"], full["paper ResNet50"], full["paper VGG16"]) == (
         rows(report, "4")["PRM (Ours): of-peak, Eq. 6"]["mAP50"],
         26.8,
