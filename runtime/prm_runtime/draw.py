@@ -128,7 +128,7 @@ def draw_prm(image: NDArray[np.uint8], prm: NDArray[np.float32]) -> NDArray[np.u
 
 def _unit(image: NDArray[np.uint8]) -> float:
     """What line widths and letters are multiples of: they grow with the picture."""
-    return max(1.0, min(image.shape[:2]) / 360)
+    return max(1.0, float(min(image.shape[:2])) / 360)
 
 
 def _fill(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], colour: Colour) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prm_runtime.console import PrmError, print_version
+from prm_runtime.console import PrmError
 
 RECIPE = "Recipe (override --config)"
 HARDWARE = "Hardware"
@@ -75,9 +75,6 @@ def train(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that decode pictures.", rich_help_panel=HARDWARE)
     ] = min(4, os.cpu_count() or 1),
-    _version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
-    ] = False,
 ) -> None:
     """Train a classifier with peak stimulation from image-level labels alone.
 
