@@ -18,6 +18,12 @@ def test_figures_go_between_the_markers(tmp_path: Path):
         assert path.read_text() == f"# Results\n\n{BEGIN}\n\nnew\n{END}\n\nText after.\n"
 
 
+def test_the_docs_have_a_place_for_the_figures():
+    document = Document.open(Path(__file__).parents[2] / "docs" / "results.md")
+    assert document.before.startswith("# Results beside the paper's")
+    assert document.after.startswith(END)
+
+
 def test_a_file_without_markers_is_the_figures(tmp_path: Path):
     path = tmp_path / "tables.md"
     Document.open(path).write("first\n")
