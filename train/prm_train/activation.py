@@ -23,10 +23,10 @@ class ActivationSettings:
     Attributes:
         size: Side of the square picture in pixels, a multiple of the backbone's stride.
         steps: Steps of gradient ascent.
-        step_size: Mean change of a pixel in one step, on 0..255.
+        step_size: Mean change of a pixel in the first step, on 0..255; it falls to 0 after the last.
         jitter: Each step sees the picture rolled by up to so many pixels, so that no pattern can settle on
             the network's strides (Mordvintsev et al., 2015).
-        blur: Standard deviation in pixels of the blur after the first step; it falls to 0 at the last
+        blur: Standard deviation in pixels of the blur after the first step; it falls to a third of that
             (Yosinski et al., 2015).
         decay: Share of its distance to grey that a pixel loses in each step: L2 decay.
         seed: Of the noise that it begins with and of the jitter.
@@ -34,7 +34,7 @@ class ActivationSettings:
 
     size: int = 320
     steps: int = 200
-    step_size: float = 4.0
+    step_size: float = 12.0
     jitter: int = 16
     blur: float = 1.0
     decay: float = 0.01
@@ -92,9 +92,10 @@ def maximise_activation(
         rolled = picture.roll(by, (-2, -1)).requires_grad_()
         (gradient,) = torch.autograd.grad(score(rolled), rolled)
         gradient = gradient.roll([-way for way in by], (-2, -1))
-        picture = picture + settings.step_size * gradient / gradient.abs().mean().clamp_min(1e-12)
+        left = 1 - step / settings.steps
+        picture = picture + left * settings.step_size * gradient / gradient.abs().mean().clamp_min(1e-12)
         picture = GREY + (1 - settings.decay) * (picture - GREY)
-        picture = _blurred(picture, settings.blur * (1 - (step + 1) / settings.steps)).clamp(0, 255)
+        picture = _blurred(picture, settings.blur * (1 + 2 * left) / 3).clamp(0, 255)
     found = _rounded(picture)
     with torch.no_grad():
         before, after = float(score(start)), float(score(found))
