@@ -25,11 +25,21 @@ def test_version(prm_train: Command) -> None:
 
 
 def test_help_names_every_field_of_a_recipe_that_is_an_option(prm_train: Command) -> None:
+<<<<<<< HEAD
     assert "curves" in prm_train("--help").out
+=======
+>>>>>>> h-evaluation
     result = prm_train("train", "--help")
     assert result.code == 0
     for text in ("--out", "--config", "--resume", "--val-split", "--backbone", "--weights", "--precision"):
         assert text in result.out
+
+
+def test_help_names_the_commands(prm_train: Command) -> None:
+    result = prm_train("--help")
+    assert result.code == 0
+    for text in ("train", "activation", "--version", "prm-train train --help"):
+        assert text in " ".join(result.out.split())
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -48,7 +47,7 @@ def tune(
         ),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Most candidate settings per method.")] = 100,
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
+    processes: options.Processes = options.CORES,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
     masks_note: options.MasksNote = None,
