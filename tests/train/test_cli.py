@@ -25,10 +25,7 @@ def test_version(prm_train: Command) -> None:
 
 
 def test_help_names_every_field_of_a_recipe_that_is_an_option(prm_train: Command) -> None:
-<<<<<<< HEAD
     assert "curves" in prm_train("--help").out
-=======
->>>>>>> h-evaluation
     result = prm_train("train", "--help")
     assert result.code == 0
     for text in ("--out", "--config", "--resume", "--val-split", "--backbone", "--weights", "--precision"):

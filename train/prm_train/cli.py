@@ -1,4 +1,4 @@
-"""``prm-train``: train a classifier, and draw how that went."""
+"""``prm-train``: train a classifier, and look at what it has learned."""
 
 from __future__ import annotations
 
@@ -7,31 +7,21 @@ from typing import Annotated
 import typer
 
 from prm_runtime import console
-<<<<<<< HEAD
-from prm_train.commands.curves import curves
-=======
 from prm_train.commands.activation import activation
->>>>>>> h-evaluation
+from prm_train.commands.curves import curves
 from prm_train.commands.train import train
 
 app = typer.Typer(
     cls=console.DefaultCommandGroup,
-<<<<<<< HEAD
-    help="Train a classifier with peak stimulation from image-level labels alone.",
-    no_args_is_help=True,
-=======
     help="Train classifiers from image-level labels, and look at what they have learned.\n\n"
     "'prm-train DATA …' is short for 'prm-train train DATA …'; 'prm-train train --help' has its options.",
->>>>>>> h-evaluation
+    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 app.command()(train)
-<<<<<<< HEAD
-app.command()(curves)
-=======
 app.command()(activation)
->>>>>>> h-evaluation
+app.command()(curves)
 
 
 @app.callback()
