@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, diags_array
+from scipy.sparse.linalg import splu
 
 from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.grouping import group_peaks
@@ -72,14 +74,16 @@ def random_walk(
     """
     i, j = graph.edges.T
     colour = np.sqrt(((graph.lab[i] - graph.lab[j]) ** 2).sum(axis=1))
-    connection = graph.border * np.exp(
+    connection = graph.border.astype(np.float64) * np.exp(
         -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
     )
     restart = settings.restart * graph.sizes.astype(np.float64)
-    system = np.zeros((graph.count, graph.count))
-    system[i, j] = system[j, i] = -connection
-    system[np.diag_indices(graph.count)] = restart - system.sum(axis=1)
-    return np.asarray(np.linalg.solve(system, restart[:, None] * prior), dtype=np.float64)
+    upper = coo_array((connection, (i, j)), shape=(graph.count, graph.count))
+    connections = (upper + upper.T).tocsc()
+    system = diags_array(restart + connections.sum(axis=1)) - connections
+    # symmetric and diagonally dominant: no pivots are needed, so that the factors stay sparse
+    factors = splu(system.tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.asarray(factors.solve(restart[:, None] * prior), dtype=np.float64)
 
 
 class WalkRetrieval:

@@ -8,6 +8,7 @@ pixels are the same thing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class MaskHead(nn.Module):
             _enlarge(project(outputs[tap_block(name)]), self.scales[name])
             for name, project in self.projections.items()
         ]
-        return torch.stack(parts).sum(0)
+        return reduce(torch.add, parts)
 
     @torch.no_grad()
     def set_linear(self, weight: Tensor, bias: Tensor) -> None:
@@ -66,7 +67,10 @@ def create_mask_head(backbone: Backbone, num_classes: int) -> MaskHead:
     """A mask head, still to be trained, on the blocks that the backbone offers as taps."""
     parameter = next(backbone.parameters())
     smallest = torch.zeros(1, 3, backbone.stride, backbone.stride, device=parameter.device)
+    training = backbone.training
+    backbone.eval()  # batch norm has no statistics of a single cell
     _, outputs = backbone.forward_with_blocks(smallest.to(parameter.dtype), backbone.taps)
+    backbone.train(training)
     finest = max(output.shape[-1] for output in outputs.values())
     channels = {tap_name(block): outputs[block].shape[1] for block in backbone.taps}
     scales = {tap_name(block): finest // outputs[block].shape[-1] for block in backbone.taps}
