@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,17 @@ def test_a_record_survives_the_disk(evidence, tmp_path):
         np.testing.assert_array_equal(getattr(loaded.truth, name), value)
     np.testing.assert_array_equal(loaded.evidence.gallery.members, evidence.gallery.members)
     np.testing.assert_allclose(loaded.evidence.prms, evidence.prms, rtol=1e-3, atol=1e-9)  # half precision
+
+
+def test_a_mask_heads_logits_survive_the_disk_too(evidence, tmp_path):
+    truth = RegionTruth.count(evidence.graph, *truth_masks(np.random.default_rng(1)), len(CLASSES))
+    logits = np.random.default_rng(2).normal(size=(48, 4)).astype(np.float32)
+    for name, expected in (("with", logits), ("without", None)):
+        Record(replace(evidence, mask_logits=expected), truth).save(tmp_path / f"{name}.npz")
+    record = Record.load(tmp_path / "with.npz")
+    np.testing.assert_array_equal(record.evidence.mask_logits, logits)
+    np.testing.assert_array_equal(record.evidence_for(RetrievalSettings()).mask_logits, logits)
+    assert Record.load(tmp_path / "without.npz").evidence.mask_logits is None
 
 
 def test_evidence_for_settings_holds_the_live_peaks(evidence):

@@ -47,6 +47,16 @@ def priors(class_maps, graph, settings):
     return Y
 
 
+def mask_priors(mask_logits, classes, settings):
+    """Y, float64 [K, 1 + n], from a mask head's logits [K, 1 + C] for classes that are present."""
+    Y = np.zeros((len(mask_logits), 1 + len(classes)))
+    for k, logits in enumerate(mask_logits.tolist()):
+        exponentials = [math.exp(logits[0] + settings.background)]
+        exponentials += [math.exp(logits[1 + c]) for c in classes]
+        Y[k] = np.array(exponentials) / sum(exponentials)
+    return Y
+
+
 def saddle(class_map, a, b) -> float:
     """Highest level at which a and b are connected (8 neighbours) among the cells at or above it."""
     for level in sorted(set(class_map.ravel().tolist()), reverse=True):
@@ -80,7 +90,10 @@ def instances(evidence, settings):
         for k in range(graph.count):
             mass[p, k] = dense[graph.labels == k].sum() / dense.sum()
     classes = sorted(set(evidence.peaks[:, 0].tolist()))
-    Y = priors(evidence.class_maps[classes], graph, walk)
+    if evidence.mask_logits is None:
+        Y = priors(evidence.class_maps[classes], graph, walk)
+    else:
+        Y = mask_priors(evidence.mask_logits, classes, walk)
     F = np.stack([absorb(Y[:, n], graph, walk) for n in range(Y.shape[1])], axis=1)
     region = F.argmax(axis=1)
 

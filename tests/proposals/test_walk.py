@@ -9,9 +9,11 @@ import pytest
 from tests.fixtures.evidence import random_evidence
 from tests.oracles import walk as oracle
 
+from prm_proposals.evidence import Evidence
 from prm_proposals.grouping import group_peaks, saddles
+from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
-from prm_proposals.walk import WalkRetrieval, class_prior, random_walk
+from prm_proposals.walk import WalkRetrieval, class_prior, mask_prior, random_walk
 
 SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
@@ -27,6 +29,35 @@ def test_solving_equals_walking(seed: int):
         expected = oracle.absorb(prior[:, column], evidence.graph, settings)
         np.testing.assert_allclose(walked[:, column], expected, atol=1e-7)
     np.testing.assert_allclose(walked.sum(axis=1), 1, atol=1e-7)
+
+
+def with_mask_logits(evidence: Evidence, seed: int) -> Evidence:
+    logits = np.random.default_rng(seed).normal(0, 2, (evidence.graph.count, 1 + len(evidence.class_maps)))
+    return replace(evidence, mask_logits=logits.astype(np.float32))
+
+
+@pytest.mark.parametrize("background", [0.0, 1.8])
+def test_a_mask_heads_prior_is_a_softmax_over_what_is_present(background: float):
+    evidence = with_mask_logits(random_evidence(0, classes=4), 0)
+    settings = WalkSettings(background=background)
+    for classes in ([0, 2], [3], [0, 1, 2, 3], []):
+        present = np.array(classes, np.int64)
+        found = mask_prior(evidence.mask_logits, present, settings)
+        assert found.dtype == np.float64
+        expected = oracle.mask_priors(evidence.mask_logits, classes, settings)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_mask_heads_prior_holds_out_against_huge_logits():
+    logits = np.float32([[1e4, -1e4, 0], [-1e4, 1e4, 0]])
+    found = mask_prior(logits, np.array([0]), WalkSettings())
+    np.testing.assert_array_equal(found, [[1, 0], [0, 1]])
+
+
+def test_a_picture_of_one_superpixel_keeps_its_prior():
+    graph = region_graph(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.int32))
+    prior = np.array([[0.3, 0.7]])
+    np.testing.assert_allclose(random_walk(prior, graph, WalkSettings()), prior)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,6 +92,18 @@ def test_instances_equal_the_recipe_step_by_step(seed: int, walk: WalkSettings):
     assert np.array_equal(found.members, np.array([instance[3] for instance in expected]))
     for n, instance in enumerate(expected):
         assert np.flatnonzero(found.owners == n).tolist() == instance[4]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_mask_head_instances_equal_the_recipe_step_by_step(seed: int):
+    evidence = with_mask_logits(random_evidence(seed, peaks=7, classes=2), seed)
+    settings = RetrievalSettings(walk=replace(SEPARATING, background=0.5))
+    found = WalkRetrieval(settings)(evidence)
+    expected = sorted(oracle.instances(evidence, settings), key=lambda instance: -instance[1])
+    assert found.peak_indices.tolist() == [instance[2] for instance in expected]
+    assert np.array_equal(found.members, np.array([instance[3] for instance in expected]))
+    by_maps = WalkRetrieval(settings)(replace(evidence, mask_logits=None))
+    assert not np.array_equal(found.members.any(axis=0), by_maps.members.any(axis=0))
 
 
 def test_the_separating_case_has_classes_of_several_instances():

@@ -116,6 +116,10 @@ def test_a_wrong_frame_is_named(colour_segmenter: Segmenter, frame: np.ndarray) 
         colour_segmenter(frame)
 
 
+def test_without_a_mask_head_there_are_no_mask_logits(colour_segmenter: Segmenter) -> None:
+    assert colour_segmenter.evidence(draw_blobs()[0]).mask_logits is None
+
+
 def test_a_graph_without_a_needed_output_is_named(colour_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(colour_bundle)
     outputs = tuple(spec for spec in bundle.manifest.forward.outputs if spec.name != "block4")

@@ -16,7 +16,7 @@ from tests.fixtures.command_line import Command
 from tests.fixtures.labelled_folder import write_labelled_folder
 from tests.train.conftest import die_after
 
-from prm_train import loop
+from prm_train import feeds, loop
 from prm_train.augment import Picture, fit
 from prm_train.checkpoint import load_checkpoint
 from prm_train.data import LabelledPictures
@@ -62,7 +62,7 @@ def test_one_view_trains_as_unaugmented_pictures_do(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "augment", unaugmented)
+    monkeypatch.setattr(feeds, "augment", unaugmented)
     # the average: rounding may move a peak, and the loss would jump
     options = (*frozen, "--val-split", "val", "--epochs", 4, "--aggregation", "average")
     assert train_tiny(folder, "--out", tmp_path / "slow", *options).code == 0
@@ -205,7 +205,7 @@ def test_without_anything_frozen_there_is_nothing_to_cache(
 def test_features_beyond_float16_are_refused(
     train_tiny: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "normalise", None)
+    monkeypatch.setattr(feeds, "normalise", None)
     monkeypatch.setattr("prm_train.cache.normalise", lambda pictures, *_: pictures.float() * 1e9)
     refused = train_tiny(folder, "--out", tmp_path / "run", *CACHED)
     assert refused.code == 1

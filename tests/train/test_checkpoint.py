@@ -135,6 +135,7 @@ def change(**values: Any) -> Callable[[Path], None]:
         (change(backbone="resnet19"), "unknown backbone 'resnet19'"),
         (change(backbone="resnet18"), r"model\.safetensors does not fit config\.json: .*Missing key"),
         (change(classes=["cat", "dog"]), r"does not fit config\.json: .*size mismatch for classifier"),
+        (change(mask_head=True), r"does not fit config\.json: .*mask_head\.projections"),
         (change(taps={"block9": {"block": 9, "channels": 4}}), r"does not fit config\.json: .*block9"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from prm_runtime.console import PrmError
 from prm_train.aggregation import create_aggregation
 from prm_train.backbones import create_backbone
-from prm_train.config import Recipe, read_recipe
+from prm_train.config import MaskRecipe, Recipe, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").rglob("*.toml"))
 
@@ -58,6 +58,9 @@ def test_overrides_win_over_the_file_and_none_is_not_given(tmp_path: Path) -> No
         ("least_crop = 1.5", "least_crop: Input should be less than or equal to 1, found 1.5"),
         ("cached_views = -1", "cached_views: .*found -1"),
         ("cached_views = 2", "cached_views = 2 keeps what the frozen part .* set frozen_blocks or frozen_b"),
+        ("[mask_head]\nepohcs = 3", r"mask_head\.epohcs: Unexpected keyword argument, found 3"),
+        ("[mask_head]\nrounds = 0", r"mask_head\.rounds: Input should be greater than 0, found 0"),
+        ("mask_head = 3", "mask_head: .*found 3"),
         ("epochs = 0\nseed = -1", "epochs: .*; seed: "),
     ],
 )
@@ -83,6 +86,14 @@ def test_files_that_cannot_be_read_are_named(content: bytes | None, tmp_path: Pa
         read_recipe(path, {})
 
 
-def test_every_field_is_documented() -> None:
-    assert Recipe.__doc__
-    assert all(f"        {field.name}: " in Recipe.__doc__ for field in fields(Recipe))
+def test_an_empty_mask_head_table_asks_for_one_with_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[mask_head]\n")
+    assert read_recipe(path, {}).mask_head == MaskRecipe()
+    assert read_recipe(None, {}).mask_head is None
+
+
+@pytest.mark.parametrize("kind", [Recipe, MaskRecipe])
+def test_every_field_is_documented(kind: type[Recipe | MaskRecipe]) -> None:
+    assert kind.__doc__
+    assert all(f"        {field.name}: " in kind.__doc__ for field in fields(kind))

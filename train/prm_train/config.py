@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from prm_runtime.console import PrmError
 
@@ -141,9 +142,13 @@ def read_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
     try:
         return TypeAdapter(Recipe).validate_python(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{item['loc'][0]}: {item['msg']}, found {item['input']!r}" if item["loc"] else item["msg"]
-            for item in error.errors()
-        )
+        problems = "; ".join(map(_problem, error.errors()))
         source = f"recipe {path}" if path else "recipe"
         raise PrmError(f"the {source} does not work out: {problems}") from error
+
+
+def _problem(item: ErrorDetails) -> str:
+    """One of pydantic's findings, with the dotted path of the field if it is about one."""
+    if not item["loc"]:
+        return item["msg"]
+    return f"{'.'.join(map(str, item['loc']))}: {item['msg']}, found {item['input']!r}"

@@ -50,7 +50,8 @@ class FullyConvolutional(nn.Module):
             M, and by name: each tap's features, float [N, D, h', w'] at that block's stride; with a mask head
             ``mask_logits``, float [N, 1 + C, h', w'] at the finest tapped block's stride.
         """
-        features, outputs = self.backbone.forward_with_blocks(x, self.backbone.taps)
+        read = (*self.taps, *(() if self.mask_head is None else self.mask_head.projections))
+        features, outputs = self.backbone.forward_with_blocks(x, map(tap_block, read))
         maps = {name: project(outputs[tap_block(name)]) for name, project in self.taps.items()}
         if self.mask_head is not None:
             maps[MASK_LOGITS] = self.mask_head(outputs)

@@ -24,13 +24,15 @@ class MaskHead(nn.Module):
     Attributes:
         projections: For each tap's name a 1×1 convolution from its block's channels to 1 + C.
         scales: For each tap's name, cells of the finest block per cell of its own.
+        outputs: Number of logits, 1 + C.
     """
 
     def __init__(self, channels: Mapping[str, int], scales: Mapping[str, int], num_classes: int) -> None:
         super().__init__()
         self.scales = dict(scales)
+        self.outputs = 1 + num_classes
         self.projections = nn.ModuleDict(
-            {name: nn.Conv2d(count, 1 + num_classes, 1) for name, count in channels.items()}
+            {name: nn.Conv2d(count, self.outputs, 1) for name, count in channels.items()}
         )
 
     def forward(self, outputs: Mapping[int, Tensor]) -> Tensor:
@@ -49,11 +51,13 @@ class MaskHead(nn.Module):
             weight: [1 + C, D], D the channels of all blocks.
             bias: [1 + C].
         """
-        convolutions = list(self.projections.values())
-        parts = weight.split([convolution.in_channels for convolution in convolutions], dim=1)
-        for convolution, part in zip(convolutions, parts, strict=True):
-            convolution.weight.copy_(part[..., None, None])
-            convolution.bias.copy_(bias / len(convolutions))
+        names = [f"projections.{name}" for name in self.projections]
+        kernels = [self.get_parameter(f"{name}.weight") for name in names]
+        biases = [self.get_parameter(f"{name}.bias") for name in names]
+        parts = torch.split(weight, [kernel.shape[1] for kernel in kernels], dim=1)
+        for kernel, own_bias, part in zip(kernels, biases, parts, strict=True):
+            kernel.copy_(part[..., None, None])
+            own_bias.copy_(bias / len(biases))
 
 
 def _enlarge(x: Tensor, scale: int) -> Tensor:
@@ -74,4 +78,4 @@ def create_mask_head(backbone: Backbone, num_classes: int) -> MaskHead:
     finest = max(output.shape[-1] for output in outputs.values())
     channels = {tap_name(block): outputs[block].shape[1] for block in backbone.taps}
     scales = {tap_name(block): finest // outputs[block].shape[-1] for block in backbone.taps}
-    return MaskHead(channels, scales, num_classes)
+    return MaskHead(channels, scales, num_classes).to(parameter.device)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -45,14 +43,14 @@ class _PicturesWithRegions(TorchDataset[_Item]):
         return picture, labels, self._generator.regions(image)
 
 
-@contextmanager
+@torch.no_grad()
 def region_features(
     network: FullyConvolutional,
     pictures: LabelledPictures,
     recipe: MaskRecipe,
     folder: Path,
     workers: int,
-) -> Iterator[tuple[NDArray[np.float16], list[LabelledRegions]]]:
+) -> tuple[NDArray[np.float16], list[LabelledRegions]]:
     """Pool the outputs of the backbone's tapped blocks over the superpixels of every picture.
 
     A picture whose class maps do not respond to one of its labels has nothing to teach and is left out.
@@ -61,63 +59,59 @@ def region_features(
         network: The trained network; it is left in eval mode.
         pictures: The training pictures as a device sees them.
         recipe: ``map_shift``, ``foreground_level`` and ``foreground_scale`` of the first pseudo-masks.
-        folder: Where the features lie until the end of the ``with`` block; about 1 kB a superpixel.
+        folder: Whose disk holds the features, about 1 kB a superpixel, for as long as the array lives; the
+            file has no name there.
         workers: Processes that decode pictures and find their superpixels.
 
-    Yields:
+    Returns:
         The features, mapped from a file, float16 [superpixels, channels of all tapped blocks], and the
         pictures they belong to.
 
     Raises:
-        PrmError: If class maps respond to no picture's labels.
+        PrmError: If class maps respond to no picture's labels, or features do not fit into float16.
     """
-    with TemporaryDirectory(dir=folder) as temporary, progress_bar(enabled=True) as progress:
-        path = Path(temporary) / "regions.f16"
-        task = progress.add_task("superpixels", total=len(pictures))
-        regions, width = _write(path, network, pictures, recipe, workers, lambda: progress.advance(task))
-        if not regions:
-            raise PrmError(
-                "the class maps respond to no training picture's labels: train the classifier for longer"
-            )
-        progress.stop()
-        yield np.memmap(path, np.float16, "r", shape=(regions[-1].rows.stop, width)), regions
-
-
-@torch.no_grad()
-def _write(
-    path: Path,
-    network: FullyConvolutional,
-    pictures: LabelledPictures,
-    recipe: MaskRecipe,
-    workers: int,
-    advance: Callable[[], None],
-) -> tuple[list[LabelledRegions], int]:
-    """Write the features; the pictures that they belong to, and the number of features."""
     network.eval()
-    backbone = network.backbone
-    device = network.classifier.weight.device
     walk = WalkSettings(foreground_level=recipe.foreground_level, foreground_scale=recipe.foreground_scale)
     loader = DataLoader(
         _PicturesWithRegions(pictures), batch_size=None, num_workers=workers, worker_init_fn=single_threaded
     )
     regions: list[LabelledRegions] = []
     rows, width = 0, 0
-    with path.open("wb") as file:
-        for picture, labels, graph in loader:
-            advance()
-            inputs = normalise(picture[None].to(device), backbone.mean, backbone.std)
-            features, outputs = backbone.forward_with_blocks(inputs, backbone.taps)
+    with TemporaryFile(dir=folder) as file, progress_bar(enabled=True) as progress:
+        for picture, labels, graph in progress.track(loader, len(pictures), description="superpixels"):
+            M, outputs = _respond(network, picture)
             classes = np.flatnonzero(labels.numpy())
-            M = network.classifier(features)[0].float().cpu().numpy()[classes]
-            if (M.max(axis=(1, 2), initial=-np.inf) <= 0).any():
+            if (M[classes].max(axis=(1, 2)) <= 0).any():
                 continue
-            pooled = [
-                pool_features(outputs[block][0].float().cpu().numpy(), graph.labels, graph.count)
-                for block in backbone.taps
-            ]
-            stacked = np.concatenate(pooled, axis=1).astype(np.float16)
-            file.write(stacked.tobytes())
-            prior = class_prior(M, graph, walk, recipe.map_shift).astype(np.float32)
+            pooled = [pool_features(output, graph.labels, graph.count) for output in outputs]
+            with np.errstate(over="ignore"):
+                features = np.concatenate(pooled, axis=1).astype(np.float16)
+            if not np.isfinite(features).all():
+                raise PrmError(
+                    "the backbone's blocks give features beyond float16 (65504): leave out mask_head, or"
+                    " train with lower rates"
+                )
+            file.write(features.tobytes())
+            prior = class_prior(M[classes], graph, walk, recipe.map_shift).astype(np.float32)
             regions.append(LabelledRegions(without_label_map(graph), classes, prior, rows))
-            rows, width = rows + len(stacked), stacked.shape[1]
-    return regions, width
+            rows, width = rows + graph.count, features.shape[1]
+        if not regions:
+            raise PrmError(
+                "the class maps respond to no training picture's labels: train the classifier for longer"
+            )
+        file.flush()
+        return np.memmap(file, np.float16, "r", shape=(rows, width)), regions
+
+
+def _respond(
+    network: FullyConvolutional, picture: Tensor
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    """M, [C, h, w], and the outputs of the tapped blocks, [D_i, h_i, w_i], of a picture, uint8 [3, H, W]."""
+    backbone = network.backbone
+    inputs = normalise(picture[None].to(network.classifier.weight.device), backbone.mean, backbone.std)
+    features, outputs = backbone.forward_with_blocks(inputs, backbone.taps)
+    M, *blocks = (
+        maps[0].float().cpu().numpy()
+        for maps in (network.classifier(features), *(outputs[block] for block in backbone.taps))
+    )
+    return M, blocks
