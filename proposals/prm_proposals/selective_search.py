@@ -101,7 +101,7 @@ class SelectiveSearch:
         order = order[(share >= settings.min_area) & (share <= settings.max_area)].astype(np.int32)
         _, members = suppress(
             bits,
-            np.stack([order, order], axis=1),
+            order[:, None],
             areas[order],
             graph.sizes,
             settings.suppression_iou,
