@@ -66,7 +66,7 @@ class Segmenter:
             backend: The engine to run it on.
             settings: Retrieval settings; the bundle's own if None.
             proposals: Where proposals come from; the generator with the bundle's settings if None. The
-                superpixels are the bundle's in any case.
+                superpixels are a generator's own, and the bundle's with any other source.
             min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
                 settings let through, which is what average precision wants.
             classes: Names of the classes to return; all if None.
@@ -82,7 +82,9 @@ class Segmenter:
         self._min_score = min_score
         self._wanted = None if classes is None else class_indices(classes, manifest.classes)
         self._manifest = manifest
-        self._generator = ProposalGenerator(manifest.proposals)
+        self._generator = (
+            proposals if isinstance(proposals, ProposalGenerator) else ProposalGenerator(manifest.proposals)
+        )
         self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
         self._has_mask_head = MASK_LOGITS in {spec.name for spec in manifest.forward.outputs}
