@@ -76,7 +76,7 @@ def test_a_record_gives_what_the_segmenter_gives(colour_bundle, tree, records, m
 @pytest.mark.parametrize("method", ["walk", "eq6"])
 def test_capture_keeps_every_peak_that_a_candidate_may_want(method):
     capture = capture_settings(START)
-    for parameter in parameters(method, START):
+    for parameter in parameters(method, START, mask_head=mask_head):
         if parameter.path in ("presence", "peak_floor", "peak_ratio"):
             assert get_setting(capture, parameter.path) <= min(parameter.values)
 

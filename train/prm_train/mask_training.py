@@ -53,7 +53,9 @@ def train_mask_head(
     sizes = torch.from_numpy(np.concatenate([picture.graph.sizes for picture in pictures]))
     competes = torch.from_numpy(_present(pictures, count))
     moments = _moments(features)
-    walk = WalkSettings(lab_scale=recipe.lab_scale, background=recipe.background)
+    walk = WalkSettings(
+        boundary_scale=recipe.boundary_scale, lab_scale=recipe.lab_scale, background=recipe.background
+    )
     layer = nn.Linear(features.shape[1], count)
     for number in range(recipe.rounds):
         if number == 0:

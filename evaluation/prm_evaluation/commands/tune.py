@@ -71,7 +71,15 @@ def tune(
         with progress_bar("looking at pictures", len(samples)) as advance:
             paths = gather(original, start, dataset, samples, folder, backend, advance)
         with progress_bar("trying settings", evaluations * len(METHODS)) as advance:
-            tuned = search(paths, len(manifest.classes), start, evaluations, processes, advance)
+            tuned = search(
+                paths,
+                len(manifest.classes),
+                start,
+                evaluations,
+                processes,
+                advance,
+                mask_head=manifest.has_mask_head,
+            )
 
     with progress_bar("measuring", len(samples)) as advance:
         methods = sorted(METHODS, key=lambda method: method != tuned.settings.method)  # the default first
