@@ -35,6 +35,7 @@ from prm_runtime.sources.pictures import read_picture
 
 VOID = 255
 COUNTS = (250, 500, 1000, 2000, 3000)
+TIMES = (10, 20, 50, 100, 200, 500, 1000)
 PRESETS = {"no network": presets.NO_NETWORK, "live": presets.LIVE, "offline": presets.OFFLINE}
 
 Features = Mapping[str, NDArray[np.float32]]
@@ -217,8 +218,10 @@ def draw(measured: Mapping[str, Measured], path: Path) -> None:
         most = PRESETS[name].max_proposals if name in PRESETS else COUNTS[-1]
         by_time.plot(result.milliseconds, abo[COUNTS.index(most)], "o")
     by_count.set(xlabel="proposals", ylabel="average best overlap (ABO)")
-    by_time.set(xlabel="CPU ms per picture", xscale="log")
-    by_count.legend()
+    by_time.set(xlabel="CPU ms per picture", xscale="log", xlim=(10, 1000))
+    by_time.set_xticks(TIMES, [str(time) for time in TIMES])
+    by_time.minorticks_off()
+    figure.legend(*by_count.get_legend_handles_labels(), loc="outside lower center", ncols=len(measured))
     for axes in (by_count, by_time):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
