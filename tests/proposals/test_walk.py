@@ -11,7 +11,7 @@ from tests.oracles import walk as oracle
 
 from prm_proposals.grouping import group_peaks, saddles
 from prm_proposals.settings import RetrievalSettings, WalkSettings
-from prm_proposals.walk import WalkRetrieval, class_prior, random_walk
+from prm_proposals.walk import WalkRetrieval, class_prior, connected_parts, random_walk
 
 SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
@@ -61,6 +61,19 @@ def test_instances_equal_the_recipe_step_by_step(seed: int, walk: WalkSettings):
     assert np.array_equal(found.members, np.array([instance[3] for instance in expected]))
     for n, instance in enumerate(expected):
         assert np.flatnonzero(found.owners == n).tolist() == instance[4]
+
+
+@pytest.mark.parametrize("least", [0.0, 0.001, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_connected_parts_are_what_flooding_finds(seed: int, least: float):
+    rng = np.random.default_rng(seed)
+    graph = random_evidence(seed).graph
+    for share in (0.0, 0.3, 0.6, 1.0):
+        member = rng.random(graph.count) < share
+        found = connected_parts(member, graph, least)
+        expected = oracle.parts(member, graph, least)
+        assert len(found) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_the_separating_case_has_classes_of_several_instances():
