@@ -104,12 +104,13 @@ def tune(
     advance: Callable[[], None] = lambda: None,
     *,
     mask_head: bool = False,
+    methods: Sequence[Method] = METHODS,
 ) -> Tuned:
     """Search the settings on every other picture, and check them on the rest.
 
-    Both methods are searched; the one with the higher mAP50 on the rest becomes the default and brings its
-    thresholds. The other keeps its own parameters as they were found. The scores are then calibrated on all
-    pictures.
+    All methods given are searched; the one with the highest mAP50 on the rest becomes the default and brings
+    its thresholds. The others keep their own parameters as they were found. The scores are then calibrated on
+    all pictures.
 
     Args:
         paths: Records of the pictures.
@@ -119,6 +120,7 @@ def tune(
         processes: Worker processes.
         advance: Called after each candidate.
         mask_head: Whether the pictures' records hold what a mask head said.
+        methods: The retrieval methods to search.
 
     Raises:
         PrmError: If there are fewer than two pictures.
@@ -127,7 +129,7 @@ def tune(
         raise PrmError(
             f"tuning needs at least two pictures, one to search on and one to check; found {len(paths)}"
         )
-    starts = {method: replace(start, method=method) for method in METHODS}
+    starts = {method: replace(start, method=method) for method in methods}
     found: dict[Method, RetrievalSettings] = {}
     with open_trials(paths[::2], num_classes, processes) as trials:
 
@@ -151,11 +153,13 @@ def tune(
             held_out_before[method],
             figures(held_out[method], num_classes),
         )
-        for method in METHODS
+        for method in methods
     }
     # what was searched on flatters the method with more to search
-    best: Method = max(METHODS, key=lambda method: gains[method].held_out_after.map50)
-    settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
+    best: Method = max(methods, key=lambda method: gains[method].held_out_after.map50)
+    settings = found[best]
+    if len(found) > 1:
+        settings = replace(settings, eq6=found["eq6"].eq6, walk=found["walk"].walk)
     results = searched[best] + held_out[best]
     try:
         return Tuned(calibrated(settings, results, num_classes), gains, None)
