@@ -234,7 +234,8 @@ def _slice(layer: Layer) -> Tensor:
     index = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts.tolist(), ends.tolist(), steps, strict=True):
         index[axis] = slice(start, end, step)
-    return x[tuple(index)]
+    result: Tensor = x[tuple(index)]
+    return result
 
 
 def _gather(layer: Layer) -> Tensor:
@@ -246,7 +247,8 @@ def _scale(layer: Layer) -> Tensor:
     """A value times its gate; gates carry no gradient, see ``_gate``."""
     carrying = [value for value in layer.inputs if value.requires_grad]
     if not carrying:
-        return layer.inputs[0] * layer.inputs[1]
+        result: Tensor = layer.inputs[0] * layer.inputs[1]
+        return result
     (x,) = carrying
     a, b = layer.inputs
     return _activation(x, (a * b).detach())
@@ -259,12 +261,14 @@ def _gate(function: Callable[..., Tensor]) -> Callable[[Layer], Tensor]:
 
 def _hard_sigmoid(layer: Layer) -> Tensor:
     alpha, beta = layer.attributes.get("alpha", 0.2), layer.attributes.get("beta", 0.5)
-    return (layer.inputs[0] * alpha + beta).clamp(0, 1)
+    result: Tensor = (layer.inputs[0] * alpha + beta).clamp(0, 1)
+    return result
 
 
 def _mean(layer: Layer) -> Tensor:
     axes = tuple(layer.inputs[1].tolist()) if len(layer.inputs) > 1 else (2, 3)
-    return layer.inputs[0].mean(axes, keepdim=bool(layer.attributes.get("keepdims", 1)))
+    result: Tensor = layer.inputs[0].mean(axes, keepdim=bool(layer.attributes.get("keepdims", 1)))
+    return result
 
 
 def _gemm(layer: Layer) -> Tensor:
@@ -272,23 +276,31 @@ def _gemm(layer: Layer) -> Tensor:
     a = a.T if layer.attributes.get("transA", 0) else a
     b = b.T if layer.attributes.get("transB", 0) else b
     product = layer.attributes.get("alpha", 1.0) * (a @ b)
-    return product + layer.attributes.get("beta", 1.0) * layer.inputs[2] if len(layer.inputs) > 2 else product
+    result: Tensor = (
+        product + layer.attributes.get("beta", 1.0) * layer.inputs[2] if len(layer.inputs) > 2 else product
+    )
+    return result
 
 
 def _reshape(layer: Layer) -> Tensor:
     x, shape = layer.inputs
-    return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(shape.tolist())])
+    result: Tensor = x.reshape(
+        [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape.tolist())]
+    )
+    return result
 
 
 def _squeeze(layer: Layer) -> Tensor:
-    return layer.inputs[0].squeeze(tuple(layer.inputs[1].tolist()))
+    result: Tensor = layer.inputs[0].squeeze(tuple(layer.inputs[1].tolist()))
+    return result
 
 
 def _unsqueeze(layer: Layer) -> Tensor:
     x = layer.inputs[0]
     for axis in sorted(layer.inputs[1].tolist()):
         x = x.unsqueeze(axis)
-    return x
+    result: Tensor = x
+    return result
 
 
 def _same(layer: Layer) -> Tensor:

@@ -107,9 +107,9 @@ def export(
     else:
         material = _checkpoint_material(checkpoint)
     preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
+    means, deviations = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     options = GraphOptions(
-        image_minimum=(0 - np.array(preprocessing.mean, np.float32))
-        / np.array(preprocessing.std, np.float32),
+        image_minimum=(0 - means) / deviations,
         aggregation=aggregation.pop("name", ""),
         aggregation_options=aggregation,
         window=window,

@@ -77,7 +77,8 @@ def _image_input(path: Path, proto: onnx.ModelProto) -> onnx.ValueInfoProto:
         raise ExportError(f"{path}: expected one input [N, 3, H, W] or [N, H, W, 3], found {found}")
     if inputs[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
         raise ExportError(f"{path} computes in float16: export it in float32, bundles store float16 anyway")
-    return inputs[0]
+    image: onnx.ValueInfoProto = inputs[0]
+    return image
 
 
 def _placed(path: Path, proto: onnx.ModelProto, image: onnx.ValueInfoProto, side: int) -> Source:

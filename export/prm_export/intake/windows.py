@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
 
-from prm_export.emit import array_of, attributes_of, input_of, node_name
+from prm_export.emit import Emitter, array_of, attributes_of, input_of, node_name
 from prm_export.errors import ExportError
 from prm_export.intake.rewrite import replace_node
 from prm_export.reverse_path import PROBE_HEIGHT, PROBE_WIDTH, Shapes, infer_shapes
@@ -37,16 +39,17 @@ def pad_explicitly(model: ir.Model) -> ir.Model:
             continue
         dropped = {"auto_pad", "ceil_mode"}
         explicit: dict[str, Any] = {name: v for name, v in attributes.items() if name not in dropped}
-        inputs, op_type = node.inputs, node.op_type
-        replace_node(
-            node, lambda emitter, i=inputs, o=op_type, a={**explicit, "pads": pads}: emitter.op(o, *i, **a)
-        )
+        replace_node(node, partial(_written, node=node, attributes={**explicit, "pads": pads}))
     if faults:
         raise ExportError(
             f"the padding of {', '.join(faults)} depends on the size of the picture: export the network with "
             "explicit pads"
         )
     return model
+
+
+def _written(emitter: Emitter, node: ir.Node, attributes: Mapping[str, Any]) -> ir.Value:
+    return emitter.op(node.op_type, *node.inputs, **attributes)
 
 
 def _pads(node: ir.Node, shapes: Shapes) -> tuple[int, ...] | None:
