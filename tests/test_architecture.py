@@ -14,7 +14,13 @@ COMPONENTS = {
     "prm_evaluation": ("evaluation", {"prm_proposals", "prm_runtime"}),
     "prm_train": (
         "train",
-        {"prm_evaluation", "prm_runtime.console", "prm_runtime.manifest", "prm_runtime.preprocess"},
+        {
+            "prm_proposals",
+            "prm_evaluation",
+            "prm_runtime.console",
+            "prm_runtime.manifest",
+            "prm_runtime.preprocess",
+        },
     ),
     "prm_export": (
         "export",

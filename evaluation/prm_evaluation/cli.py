@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prm_evaluation.commands.evaluate import evaluate
+from prm_evaluation.commands.failures import failures
 from prm_evaluation.commands.tables import tables
 from prm_evaluation.commands.tune import tune
 from prm_runtime import console
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.command()(evaluate)
 app.command()(tune)
 app.command()(tables)
+app.command()(failures)
 
 
 @app.callback()

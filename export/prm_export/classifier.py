@@ -35,8 +35,8 @@ def export_classifier(model: FullyConvolutional) -> onnx.ModelProto:
         model: The network, in eval mode.
 
     Returns:
-        Model with input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` float32 [1, C, h, w] and one
-        per feature tap, by the tap's name.
+        Model with input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` float32 [1, C, h, w], one per
+        feature tap, by the tap's name, and ``mask_logits`` if there is a mask head.
     """
     example = torch.zeros(1, 3, 4 * STRIDE, 5 * STRIDE)
     sides = {2: STRIDE * torch.export.Dim("rows", max=256), 3: STRIDE * torch.export.Dim("columns", max=256)}
@@ -54,7 +54,7 @@ def export_classifier(model: FullyConvolutional) -> onnx.ModelProto:
                 opset_version=OPSET,
                 verbose=False,
                 input_names=[INPUT],
-                output_names=["class_maps", *model.taps],
+                output_names=["class_maps", *model.feature_names],
                 dynamic_shapes=(sides,),
             )
     finally:

@@ -53,7 +53,8 @@ class Graphs:
     """The graphs of a bundle, and what they were made from.
 
     Attributes:
-        classifier: The simplified classifier with its weights as stored: what the oracle runs.
+        classifier: The simplified classifier with its weights as stored, class maps its one output: what the
+            oracle runs.
         stop: Name of the value in it at which the reverse pass ends.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
@@ -79,7 +80,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     model = simplify(ir.from_proto(classifier))
     if options.half_weights:
         model = store_half(model)
-    plain = ir.to_proto(model)
+    plain = _class_maps_alone(model)
     M = model.graph.outputs[0]
     path = find_reverse_path(model, M, options.stop_stride)
     _name_sides(model, path)
@@ -102,6 +103,13 @@ def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:
         inputs=tuple(map(_tensor_spec, model.graph.input)),
         outputs=tuple(map(_tensor_spec, model.graph.output)),
     )
+
+
+def _class_maps_alone(model: ir.Model) -> onnx.ModelProto:
+    alone = ir.from_proto(ir.to_proto(model))
+    del alone.graph.outputs[1:]
+    common_passes.RemoveUnusedNodesPass()(alone)
+    return ir.to_proto(alone)
 
 
 def _name_sides(model: ir.Model, path: ReversePath) -> None:

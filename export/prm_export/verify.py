@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
@@ -18,7 +19,7 @@ from prm_export.oracle_peaks import peak_table
 from prm_export.pipeline import GraphOptions, Graphs
 from prm_runtime.backends import create_backend
 from prm_runtime.sources.pictures import read_picture
-from prm_train.aggregation import create_aggregation
+from prm_train.aggregation import class_scores, create_aggregation
 
 PICTURE = "assets/chelsea.jpg"
 PEAKS = 3
@@ -71,8 +72,9 @@ def verify(
     M = outputs["class_maps"]
     with torch.inference_mode():
         expected_M, features = reference(torch.from_numpy(image))
-        aggregate = create_aggregation(options.aggregation, **options.aggregation_options)
-        expected_s = aggregate(torch.from_numpy(M))
+        aggregation = create_aggregation(options.aggregation, **options.aggregation_options)
+        U = _class_layer_input(graphs.classifier, image)
+        expected_s = class_scores(aggregation, torch.from_numpy(M), torch.from_numpy(U))
     rounding = 0.03 if options.half_weights else 1e-3
     checks = [_relative("class maps vs torch", M, expected_M.numpy(), rounding)]
     for name, feature in features.items():
@@ -124,6 +126,17 @@ def _check_prms(
         Check("PRMs vs oracle: 1 - correlation", float(1 - np.min(correlation)), 1e-6),
         Check("PRMs vs oracle: mass", float(mass.max()), 1e-3),
     ]
+
+
+def _class_layer_input(classifier: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The features that M is made from, float32 [1, K, h, w], with the weights as stored."""
+    model = onnx.ModelProto()
+    model.CopyFrom(classifier)
+    M = model.graph.output[0].name
+    name = next(node.input[0] for node in model.graph.node if M in node.output)
+    model.graph.output.append(onnx.ValueInfoProto(name=name))
+    graph = create_backend("onnxruntime").compile(model.SerializeToString())
+    return np.asarray(graph.run({"image": image})[name], np.float32)
 
 
 def _relative(

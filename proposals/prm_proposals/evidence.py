@@ -27,6 +27,8 @@ class Evidence:
         prms: Peak Response Maps R, float32 [P, h2, w2], each >= 0 with sum 1 (or all 0).
         graph: The frame's superpixels.
         gallery: Segment proposals on the same superpixels.
+        mask_logits: What a mask head says each superpixel shows, background first, float32 [K, 1 + C], in
+            logits; None without such a head.
     """
 
     class_maps: NDArray[np.float32]
@@ -36,6 +38,7 @@ class Evidence:
     prms: NDArray[np.float32]
     graph: RegionGraph
     gallery: Gallery
+    mask_logits: NDArray[np.float32] | None = None
 
     def peak_strength(self, settings: RetrievalSettings) -> NDArray[np.float32]:
         """:func:`peak_strength` of the live peaks, float32 [P]."""

@@ -77,20 +77,25 @@ class WalkSettings:
     Attributes:
         foreground_level: Response relative to the class's maximum where foreground and background balance.
         foreground_scale: Relative response per logit of the foreground prior.
+        background: Logits added to the background where a mask head says what a superpixel shows; class maps,
+            and with them the two fields above, then have no say in the prior.
         boundary_scale: Boundary strength over which a connection falls to 1/e.
         lab_scale: Lab distance over which a connection falls to 1/e.
         restart: Weight of a superpixel's own prior per pixel, against its connections.
         peak_similarity: Weight of two PRMs' Bhattacharyya overlap when peaks are grouped.
         peak_distance: Distance of two peaks in class-map cells that counts 1 against grouping them.
+        least_part: Parts of a region that are apart and below this share of the picture are left out.
     """
 
     foreground_level: float = 0.15
     foreground_scale: float = 0.1
-    boundary_scale: float = 1.5
-    lab_scale: float = 10.0
-    restart: float = 0.001
-    peak_similarity: float = 2.5
+    background: float = 3.0
+    boundary_scale: float = 3.0
+    lab_scale: float = 16.0
+    restart: float = 0.05
+    peak_similarity: float = 0.5
     peak_distance: float = 8.0
+    least_part: float = 0.001
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,9 @@ class RefineSettings:
         area: Logits of score per logarithm of an instance's share of the picture.
     """
 
-    tightness: float = 0.5
-    rank: float = 2.0
-    agreement: float = 20.0
+    tightness: float = 1.0
+    rank: float = 1.0
+    agreement: float = 30.0
     area: float = 4.0
 
 

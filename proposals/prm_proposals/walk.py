@@ -1,9 +1,12 @@
-"""Random walk from the class maps over superpixels, split by grouped peaks."""
+"""Random walk from the class maps or a mask head over superpixels, split by grouped peaks."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, diags_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
 from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.grouping import group_peaks
@@ -30,9 +33,31 @@ def class_prior(
     relative = sums / graph.sizes / class_maps.max(axis=(1, 2))[:, None]
     logits = np.zeros((graph.count, 1 + len(class_maps)))
     logits[:, 1:] = ((relative - settings.foreground_level) / settings.foreground_scale).T
+    return _softmax(logits)
+
+
+def mask_prior(
+    mask_logits: NDArray[np.float32], classes: NDArray[np.integer], settings: WalkSettings
+) -> NDArray[np.float64]:
+    """Prior Y of background and each class per superpixel, float64 [K, 1 + n], by what a mask head says.
+
+    A softmax over the background, raised by ``background``, and the classes that are present alone: which
+    ones are is the classifier's to say, the mask head says where.
+
+    Args:
+        mask_logits: Background and all classes, float32 [K, 1 + C].
+        classes: The n classes that are present.
+        settings: ``background``.
+    """
+    logits = mask_logits[:, np.concatenate([[0], 1 + classes])].astype(np.float64)
+    logits[:, 0] += settings.background
+    return _softmax(logits)
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    prior: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return prior
+    shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
 def random_walk(
@@ -50,25 +75,30 @@ def random_walk(
     """
     i, j = graph.edges.T
     colour = np.sqrt(((graph.lab[i] - graph.lab[j]) ** 2).sum(axis=1))
-    connection = graph.border * np.exp(
+    connection = graph.border.astype(np.float64) * np.exp(
         -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
     )
     restart = settings.restart * graph.sizes.astype(np.float64)
-    system = np.zeros((graph.count, graph.count))
-    system[i, j] = system[j, i] = -connection
-    system[np.diag_indices(graph.count)] = restart - system.sum(axis=1)
-    return np.asarray(np.linalg.solve(system, restart[:, None] * prior), dtype=np.float64)
+    upper = coo_array((connection, (i, j)), shape=(graph.count, graph.count))
+    connections = (upper + upper.T).tocsc()
+    system = diags_array(restart + connections.sum(axis=1)) - connections
+    # symmetric and diagonally dominant: no pivots are needed, so that the factors stay sparse
+    factors = splu(system.tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.asarray(factors.solve(restart[:, None] * prior), dtype=np.float64)
 
 
 class WalkRetrieval:
-    """Class regions by random walk from the class maps, each split among its groups of peaks."""
+    """Class regions by random walk, each split among its groups of peaks."""
 
     def __init__(self, settings: RetrievalSettings) -> None:
         """Keep the settings."""
         self.settings = settings
 
     def __call__(self, evidence: Evidence) -> Retrieved:
-        """Instances of one frame, best first: one per group of peaks that wins any superpixel."""
+        """Instances of one frame, best first: the connected parts of what each group of peaks wins.
+
+        Every part goes by the best peak of its group; the largest owns the group's peaks.
+        """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
         owners = np.full(len(peak_classes), -1, np.int64)
         if len(peak_classes) == 0:
@@ -79,7 +109,10 @@ class WalkRetrieval:
         settings = self.settings.walk
         classes = np.unique(peak_classes)
         mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
-        prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
+        if evidence.mask_logits is None:
+            prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
+        else:
+            prior = mask_prior(evidence.mask_logits, classes, settings)
 
         groups = np.zeros(len(peak_classes), np.int64)  # within the class
         shares = []  # Y_c · r_g of every group g of every class that has several
@@ -111,11 +144,11 @@ class WalkRetrieval:
                 column_of_split += count
             for g in range(count):
                 member = inside & (split == g)
-                if member.any():
-                    peaks = own[groups[own] == g]
-                    best_peaks.append(int(peaks[evidence.peak_scores[peaks].argmax()]))
-                    members.append(member)
-                    owned.append(peaks)
+                peaks = own[groups[own] == g]
+                parts = connected_parts(member, graph, settings.least_part)
+                members += parts
+                best_peaks += [int(peaks[evidence.peak_scores[peaks].argmax()])] * len(parts)
+                owned += [peaks if part is parts[0] else peaks[:0] for part in parts]
         best = np.array(best_peaks, np.int64)
         order = np.argsort(-scores[best], kind="stable")
         for instance, source in enumerate(order):
@@ -123,6 +156,27 @@ class WalkRetrieval:
         best = best[order]
         stacked = np.array(members, bool).reshape(-1, graph.count)[order]
         return Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+
+
+def connected_parts(member: NDArray[np.bool_], graph: RegionGraph, least: float) -> list[NDArray[np.bool_]]:
+    """The connected parts of a union of superpixels, the largest first: an object is in one piece.
+
+    Args:
+        member: bool [K].
+        graph: Superpixels.
+        least: Parts below this share of the picture are left out, except the largest.
+
+    Returns:
+        bool [K] each; none if ``member`` is empty.
+    """
+    i, j = graph.edges.T
+    inside = member[i] & member[j]
+    joined = coo_array((np.ones(inside.sum()), (i[inside], j[inside])), shape=(graph.count, graph.count))
+    _, part = connected_components(joined, directed=False)
+    pixels = np.bincount(part, weights=graph.sizes * member)
+    order = np.argsort(-pixels, kind="stable")
+    kept = [k for place, k in enumerate(order) if pixels[k] > (least * graph.sizes.sum() if place else 0)]
+    return [member & (part == k) for k in kept]
 
 
 def _responsibilities(mass: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def draw_instances(image: NDArray[np.uint8], instances: Instances) -> NDArray[np
         RGB, uint8 [H, W, 3].
     """
     canvas = image.copy()
-    unit = max(1.0, min(image.shape[:2]) / 360)  # line widths and letters grow with the picture
+    unit = _unit(image)
     colours = instance_colours(instances)
     for n in reversed(range(len(instances))):  # the best on top
         _fill(canvas, instances.masks[n], instances.boxes[n], colours[n])
@@ -75,6 +76,33 @@ def draw_instances(image: NDArray[np.uint8], instances: Instances) -> NDArray[np
         if plate is not None:
             taken.append(plate)
     return canvas
+
+
+def draw_outlines(
+    image: NDArray[np.uint8], outlines: Sequence[tuple[NDArray[np.bool_], Colour]], caption: str
+) -> NDArray[np.uint8]:
+    """Outline masks, and write a line under the picture.
+
+    Args:
+        image: RGB, uint8 [H, W, 3].
+        outlines: Masks, bool [H, W], each with its colour; later ones lie on top.
+        caption: What to write; made smaller where it would be too long.
+
+    Returns:
+        RGB, uint8 [H', W, 3] with a strip for the caption below the H rows of the picture.
+    """
+    width = image.shape[1]
+    unit = _unit(image)
+    canvas = image.copy()
+    for mask, colour in outlines:
+        _outline(canvas, mask, colour, max(1, round(1.5 * unit)))
+    pad, scale = round(4 * unit), 0.45 * unit
+    text_width = cv2.getTextSize(caption, _FONT, scale, 1)[0][0]
+    scale *= min(1, (width - 2 * pad) / max(text_width, 1))
+    (_, text_height), baseline = cv2.getTextSize(caption, _FONT, scale, 1)
+    strip = np.zeros((text_height + baseline + 2 * pad, width, 3), np.uint8)
+    cv2.putText(strip, caption, (pad, pad + text_height), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([canvas, strip])
 
 
 def draw_prm(image: NDArray[np.uint8], prm: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -96,6 +124,11 @@ def draw_prm(image: NDArray[np.uint8], prm: NDArray[np.float32]) -> NDArray[np.u
     dimmed = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     blended = cv2.addWeighted(dimmed, 0.35, cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), 0.9, 0)
     return np.asarray(blended, dtype=np.uint8)
+
+
+def _unit(image: NDArray[np.uint8]) -> float:
+    """What line widths and letters are multiples of: they grow with the picture."""
+    return max(1.0, float(min(image.shape[:2])) / 360)
 
 
 def _fill(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], colour: Colour) -> None:

@@ -17,6 +17,7 @@ from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
+from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
@@ -25,6 +26,7 @@ from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
 from prm_runtime.instances import Instances, mask_boxes
+from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.preprocess import preprocess
 from prm_runtime.timing import StageTimes
 
@@ -62,7 +64,7 @@ class Segmenter:
             backend: The engine to run it on.
             settings: Retrieval settings; the bundle's own if None.
             proposals: Where proposals come from; the generator with the bundle's settings if None. The
-                superpixels are the bundle's in any case.
+                superpixels are a generator's own, and the bundle's with any other source.
             min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
                 settings let through, which is what average precision wants.
             classes: Names of the classes to return; all if None.
@@ -78,7 +80,9 @@ class Segmenter:
         self._min_score = min_score
         self._wanted = None if classes is None else class_indices(classes, manifest.classes)
         self._manifest = manifest
-        self._generator = ProposalGenerator(manifest.proposals)
+        self._generator = (
+            proposals if isinstance(proposals, ProposalGenerator) else ProposalGenerator(manifest.proposals)
+        )
         self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
         self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
@@ -158,7 +162,13 @@ class Segmenter:
             graph = self._generator.regions(frame)
             features = {feature: maps[feature][0] for feature in self._features}
             gallery = self._proposals(Picture(frame, graph, features, name))
-        return Evidence(class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery)
+        mask_logits = None
+        if self._manifest.has_mask_head:
+            with self.times.stage("retrieval"):
+                mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
+        return Evidence(
+            class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery, mask_logits
+        )
 
     def retrieve(self, evidence: Evidence, frame_size: tuple[int, int]) -> Instances:
         """Retrieve the instances from the evidence of a frame of ``frame_size`` (height, width) pixels."""

@@ -18,6 +18,7 @@ from prm_evaluation.cli import app
 from prm_evaluation.evaluate import evaluate
 from prm_evaluation.ground_truth import open_ground_truth
 from prm_evaluation.methods import METHODS, open_segmenters
+from prm_evaluation.parallel import CHUNK
 from prm_runtime.bundle import Bundle, with_manifest
 from prm_runtime.console import PrmError
 
@@ -96,13 +97,13 @@ def test_every_bundle_has_its_line(report):
     assert second["CAM [47], global average pooling: of-average"]["every PRM"] > 90
     assert second["DeepMIL [21], global max pooling"]["objects once"] is None
     assert list(fifth) == [
-        "without peak stimulation: of-average",
-        "without instance-aware term: of-peak",
-        "without class-aware term: of-peak",
-        "without boundary-aware term: of-peak",
-        "full: of-peak",
+        "without peak stimulation: of-average (blobs)",
+        "without instance-aware term: of-peak (blobs)",
+        "without class-aware term: of-peak (blobs)",
+        "without boundary-aware term: of-peak (blobs)",
+        "full: of-peak (blobs)",
     ]
-    full = fifth["full: of-peak"]
+    full = fifth["full: of-peak (blobs)"]
     assert (full["mAP50"], full["paper ResNet50"], full["paper VGG16"]) == (
         rows(report, "4")["PRM (Ours): of-peak, Eq. 6"]["mAP50"],
         26.8,
@@ -194,12 +195,41 @@ def test_plots_without_matplotlib_fail_before_anything_is_measured(monkeypatch, 
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
     result = run(tmp_path / "missing.prm", "--data", tmp_path, "--plots", tmp_path / "plots")
     assert isinstance(result.exception, PrmError)
-    assert str(result.exception) == '--plots needs matplotlib: pip install "prm-edge[plots]"'
+    assert str(result.exception) == 'drawing needs matplotlib: pip install "prm-edge[plots]"'
 
 
-def test_plots_are_drawn_for_every_bundle(bundles, tree, tmp_path):
+def test_figures_do_not_depend_on_the_number_of_processes(bundles, tree, tmp_path):
+    names = [f"{name}-{n}" for n in range(3) for name in PICTURES]
+    root = write_voc_tree(tmp_path / "many", {name: PICTURES[name.rsplit("-", 1)[0]] for name in names})
+    reports = []
+    for processes in (1, 3):
+        file = tmp_path / f"{processes}.json"
+        result = run(bundles[0], "--data", root, "--processes", processes, "--json", file)
+        assert result.exit_code == 0, result.output
+        reports.append(file.read_text())
+    assert reports[0] == reports[1]
+    assert len(names) > CHUNK
+
+
+def test_a_bundle_trained_with_spn_stands_in_its_lines(colour_bundle, tree, tmp_path):
+    spn = trained_with(colour_bundle, "spn", tmp_path / "soft.prm")
+    result = run(spn, "--data", tree, "--limit", 1, "--json", tmp_path / "t.json")
+    assert result.exit_code == 0, result.output
+    report = ("", json.loads((tmp_path / "t.json").read_text()))
+    assert rows(report, "1")["SPN [48]: soft"]["paper"] == 82.9
+    assert rows(report, "1")["SPN [48]: soft"]["18 px"] == 100
+    assert rows(report, "4")["Class map boxes, SPN [48]: soft, Rect"]["mAP25"] > 0
+    assert rows(report, "6")["SPN [48]: soft"]["paper GT masks"] == 50
+
+
+def test_plots_are_drawn_for_every_bundle_and_stand_in_the_document(bundles, tree, tmp_path):
     pytest.importorskip("matplotlib", reason="the extra 'plots' is not installed")
-    result = run(*bundles, "--data", tree, "--limit", 1, "--plots", tmp_path / "plots")
+    document = tmp_path / "results.md"
+    document.write_text("# Results\n<!-- figures -->\n<!-- /figures -->\n")
+    result = run(
+        *bundles, "--data", tree, "--limit", 1, "--plots", tmp_path / "plots", "--markdown", document
+    )
+    assert "(plots/fig6-2.png)\n" in document.read_text()
     assert result.exit_code == 0, result.output
     drawn = sorted((tmp_path / "plots").iterdir())
     assert [path.name for path in drawn] == ["fig6-1.png", "fig6-2.png"]

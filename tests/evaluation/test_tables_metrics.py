@@ -27,6 +27,15 @@ def test_energy_inside_is_the_papers_quotient():
     assert np.allclose(energy_inside(prms, masks), expected, atol=1e-6)
 
 
+def test_energy_on_void_pixels_counts_in_neither_sum():
+    prm = np.array([[[3, 1], [2, 4]]], np.float32)
+    mask = np.array([[[True, False], [False, False]]])
+    void = np.array([[False, False], [False, True]])
+    assert energy_inside(prm, mask)[0] == pytest.approx([0.3])
+    assert energy_inside(prm, mask, void)[0] == pytest.approx([0.5])
+    assert energy_inside(prm, mask, np.ones((2, 2), bool)).tolist() == [[0]]
+
+
 def test_energy_inside_covers_the_picture_at_another_size():
     prms = np.zeros((1, 8, 12), np.float32)
     prms[0, 1, 2] = 5

@@ -19,7 +19,8 @@ from prm_evaluation.tables.galleries import (
     contour_width_on,
     galleries_with_truth,
 )
-from prm_evaluation.tables.picture import MeasuredPicture, Truth
+from prm_evaluation.tables.picture import MeasuredPicture, Truth, retrieve
+from prm_proposals.eq6 import eq6_terms, top_proposals
 from prm_proposals.gallery import Gallery
 from prm_proposals.retrieval import create_retrieval
 from prm_proposals.settings import Eq6Settings, RetrievalSettings
@@ -30,6 +31,11 @@ NO_BOXES = (np.zeros((0, 4), np.int64), np.zeros(0, np.int64))
 def truth_of(masks, class_ids) -> Truth:
     class_mask = np.zeros(masks.shape[1:], np.uint8)
     return Truth(masks, np.array(class_ids, np.int64), class_mask, *NO_BOXES)
+
+
+def retrieved_by_eq6(frame, truth, evidence, settings) -> MeasuredPicture:
+    found = retrieve(evidence, replace(settings, method="eq6"), truth.size)
+    return MeasuredPicture(frame, truth, evidence, settings, {"eq6": found})
 
 
 def two_blobs(size=(96, 128)):
@@ -158,7 +164,7 @@ def test_masks_retrieve_themselves_and_prms_what_they_lie_in():
     )
     frame = np.random.default_rng(5).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     tally = GalleryTally(2)
-    tally.update(MeasuredPicture(frame, truth_of(masks, class_ids), evidence, RetrievalSettings(), {}))
+    tally.update(retrieved_by_eq6(frame, truth_of(masks, class_ids), evidence, RetrievalSettings()))
     of_random_proposals, both, truth = tally.compute("GT mask")
     assert (both, truth) == (100, 100)
     assert of_random_proposals < 100
@@ -182,7 +188,7 @@ def test_contours_are_widened_where_the_gallery_is_finer():
     settings = RetrievalSettings(eq6=Eq6Settings(alpha=0.0, beta=0.0, contour_width=5))
     frame = np.random.default_rng(6).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     tally = GalleryTally(3)
-    tally.update(MeasuredPicture(frame, truth_of(masks, [1, 0]), evidence, settings, {}))
+    tally.update(retrieved_by_eq6(frame, truth_of(masks, [1, 0]), evidence, settings))
     assert tally.compute("PRM")[2] == 50  # of two classes the one that has a peak
 
 
@@ -199,9 +205,10 @@ def test_ablated_eq6_leaves_out_one_term(seed):
         "without class-aware term": eq6_oracle.scores(evidence, alpha, 0.0, bias, width),
         "without boundary-aware term": full - contours_alone,
     }
-    assert set(ablations(settings)) == set(expected)
-    for name, changed in ablations(settings).items():
-        retrieved = create_retrieval(changed)(evidence)
+    assert set(ablations(eq6)) == set(expected)
+    terms = eq6_terms(evidence, eq6)
+    for name, weights in ablations(eq6).items():
+        retrieved = top_proposals(evidence, terms.scores(weights), settings)
         assert sorted(retrieved.peak_indices) == list(range(len(evidence.peaks)))
         best = expected[name].argmax(axis=1)[retrieved.peak_indices]
         assert (retrieved.members == evidence.gallery.members[best]).all(), name
@@ -213,5 +220,6 @@ def test_every_term_of_eq6_decides_somewhere():
         return np.concatenate([retrieved.members[np.argsort(retrieved.peak_indices)] for retrieved in found])
 
     settings = RetrievalSettings(method="eq6", nms_iou=1.0, eq6=Eq6Settings(alpha=1.3, beta=0.8))
-    for name, changed in ablations(settings).items():
+    for name, weights in ablations(settings.eq6).items():
+        changed = replace(settings, eq6=weights)
         assert (choices(changed) != choices(settings)).any(), name

@@ -208,7 +208,7 @@ def test_without_pictures_every_figure_of_ours_is_missing():
     assert math.isnan(first["DeepMIL [21]: mine"][0])
     assert first["Ours, full approach"][2] == 85.5
     fifth = [row.name for row in tables["5"].rows]
-    assert fifth == ["without peak stimulation", *paper.ABLATION, "full: mine"]
+    assert fifth == ["without peak stimulation", *paper.ABLATION, "full: mine (net)"]
 
 
 def test_reports_print_dashes_and_null_where_there_is_no_figure():

@@ -127,6 +127,18 @@ def test_tampered_graphs_fail(
     assert any(name.startswith(check) for name in failed), failed
 
 
+@pytest.mark.parametrize("half_weights", [True, False])
+def test_soft_proposals_are_held_to_the_features_of_torch(
+    half_weights: bool, tiny: Network, image: NDArray[np.float32]
+) -> None:
+    options = tiny.options(aggregation="spn", half_weights=half_weights)
+    graphs = build_graphs(tiny.classifier, options)
+    assert all(check.passed for check in verify(graphs, tiny.model, options, image))
+    average = build_graphs(tiny.classifier, tiny.options(aggregation="average", half_weights=half_weights))
+    checks = verify(average, tiny.model, options, image)
+    assert [check.name for check in checks if not check.passed] == ["class scores vs aggregation"]
+
+
 def test_other_scores_than_those_of_training_fail(
     tiny: Network, graphs: Graphs, image: NDArray[np.float32]
 ) -> None:

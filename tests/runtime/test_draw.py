@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from prm_runtime.draw import draw_instances, draw_prm, instance_colours
+from prm_runtime.draw import draw_instances, draw_outlines, draw_prm, instance_colours
 from prm_runtime.instances import Instances, mask_boxes
 
 
@@ -56,3 +56,19 @@ def test_heat_map_is_brightest_where_the_response_is() -> None:
     heat = draw_prm(np.zeros((64, 64, 3), np.uint8), prm)
     assert heat[18:22, 42:46].mean() > 200
     assert heat[40:].max() < 30
+
+
+@pytest.mark.parametrize("width", [40, 300, 1200])
+def test_outlines_leave_the_inside_alone_and_captions_fit_below(width: int) -> None:
+    image = np.full((200, width, 3), 90, np.uint8)
+    mask = np.zeros((200, width), np.bool_)
+    mask[50:150, 8:32] = True
+    drawn = draw_outlines(image, [(mask, (0, 255, 0))], "a caption that is longer than some pictures")
+    assert drawn.shape[0] > 200
+    assert drawn.shape[1] == width
+    assert (drawn[60:140, 15:25] == 90).all()
+    assert (drawn[50:150, 5:12, 1] > 200).any()
+    strip = drawn[200:]
+    assert (strip[:, -2:] == 0).all()
+    assert (strip > 100).any()
+    assert (image == 90).all()

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,3 +50,15 @@ def train_tiny(prm_train: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight labelled pictures; not to be written to."""
     return write_labelled_folder(tmp_path_factory.mktemp("data") / "discs")
+
+
+def die_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that works a number of times and then raises."""
+    left = iter(range(calls))
+
+    def mortal(*arguments: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise RuntimeError("killed")
+        return function(*arguments, **options)
+
+    return mortal

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from prm_runtime.console import PrmError
-from prm_train.aggregation import AGGREGATIONS, aggregation_settings, create_aggregation
+from prm_train.aggregation import AGGREGATIONS, aggregation_settings, class_scores, create_aggregation
 from prm_train.stimulation import PeakStimulation
 
 M = torch.tensor([[[[1.0, 2, 3, 4], [5, 6, 7, 8]], [[0, 0, 0, 0], [0, 0, 0, 8]]]])
@@ -58,26 +58,29 @@ def test_log_sum_exp_of_large_scores_does_not_overflow() -> None:
 @pytest.mark.parametrize("name", AGGREGATIONS)
 def test_every_aggregation_maps_maps_to_scores_and_has_a_gradient(name: str, maps: torch.Tensor) -> None:
     aggregation = create_aggregation(name)
-    assert aggregation(maps).shape == (2, 3)
-    assert torch.autograd.gradcheck(aggregation, (maps.requires_grad_(),))
+    U = torch.randn(2, 7, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert class_scores(aggregation, maps, U).shape == (2, 3)
+    assert torch.autograd.gradcheck(lambda M: class_scores(aggregation, M, U), (maps.requires_grad_(),))
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
 def test_of_a_single_cell_nothing_is_lost(name: str) -> None:
     options = {"alpha": 0.0} if name == "maxmin" else {}
     maps = torch.tensor([[[[3.5]], [[-2.0]]]])
-    torch.testing.assert_close(create_aggregation(name, **options)(maps), torch.tensor([[3.5, -2.0]]))
+    found = class_scores(create_aggregation(name, **options), maps, torch.ones(1, 5, 1, 1))
+    torch.testing.assert_close(found, torch.tensor([[3.5, -2.0]]))
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sum", {}, "unknown aggregation 'sum': choose one of peak, average, max, lse, maxmin"),
+        ("sum", {}, "unknown aggregation 'sum': choose one of peak, average, max, lse, maxmin, spn"),
         ("max", {"r": 2}, r"aggregation 'max' does not take these options \(.*'r'"),
         ("peak", {"name": "lse"}, r"aggregation 'peak' does not take these options \(.*'name'"),
         ("lse", {"r": "high"}, "aggregation 'lse' does not take these options"),
         ("lse", {"r": 0}, "positive, finite sharpness r, found 0"),
         ("lse", {"r": float("inf")}, "positive, finite sharpness r, found inf"),
+        ("spn", {"epsilon": 0}, "positive, finite epsilon, found 0"),
         ("maxmin", {"k_plus": 0}, r"shares in \(0, 1\], found k\+ 0 and k- 0.2"),
         ("maxmin", {"k_minus": 1.5}, r"shares in \(0, 1\], found k\+ 0.2 and k- 1.5"),
         ("peak", {"window": 4}, "odd, positive integer, found 4"),

@@ -136,6 +136,32 @@ def test_frozen_blocks_get_no_gradient_and_keep_their_statistics(name: str) -> N
         assert torch.equal(value, before[key]) != moved or "num_batches" in key, key
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_lower_and_upper_part_make_the_whole(name: str) -> None:
+    backbone = random_model(name).backbone
+    x = torch.randn(1, 3, 64, 32)
+    _, outputs = backbone.forward_with_blocks(x, range(len(backbone.blocks)))
+    whole = backbone(x)
+    for blocks in (0, 1, len(backbone.blocks)):
+        backbone.freeze(blocks)
+        y = backbone.lower(x)
+        assert torch.equal(y, outputs[blocks - 1] if blocks else x)
+        assert torch.equal(backbone.upper(y), whole)
+    backbone.freeze(0)
+
+
+def test_a_frozen_head_leaves_nothing_to_learn() -> None:
+    backbone = create_backbone("efficientnet_lite0")
+    backbone.freeze(16)
+    backbone.train()
+    trained = {name for name, value in backbone.named_parameters() if value.requires_grad}
+    assert trained == {"_conv_head.weight", "_bn1.weight", "_bn1.bias"}
+    backbone.freeze(16, head=True)
+    assert not any(value.requires_grad for value in backbone.parameters())
+    assert not any(norm.training for norm in batch_norms([backbone]))
+
+
 @pytest.mark.parametrize("blocks", [0, 3])
 def test_frozen_statistics_stay_while_scale_and_shift_learn(blocks: int) -> None:
     backbone = create_backbone("resnet18")

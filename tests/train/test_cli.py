@@ -25,10 +25,18 @@ def test_version(prm_train: Command) -> None:
 
 
 def test_help_names_every_field_of_a_recipe_that_is_an_option(prm_train: Command) -> None:
-    result = prm_train("--help")
+    assert "curves" in prm_train("--help").out
+    result = prm_train("train", "--help")
     assert result.code == 0
     for text in ("--out", "--config", "--resume", "--val-split", "--backbone", "--weights", "--precision"):
         assert text in result.out
+
+
+def test_help_names_the_commands(prm_train: Command) -> None:
+    result = prm_train("--help")
+    assert result.code == 0
+    for text in ("train", "activation", "--version", "prm-train train --help"):
+        assert text in " ".join(result.out.split())
 
 
 def test_help_does_not_wait_for_torch() -> None:
@@ -41,12 +49,12 @@ def test_help_does_not_wait_for_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["data"], ["data", "--out", "run", "--epoch", "3"]])
+@pytest.mark.parametrize("arguments", [["curves"], ["data"], ["data", "--out", "run", "--epoch", "3"]])
 def test_misused_options_show_the_usage(arguments: list[str], prm_train: Command) -> None:
     result = prm_train(*arguments)
     assert result.code == 2
     assert "Usage: " in result.err
-    assert "prm-train --help" in result.err
+    assert "--help" in result.err
 
 
 @pytest.mark.parametrize(

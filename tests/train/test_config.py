@@ -12,7 +12,7 @@ from prm_train.aggregation import create_aggregation
 from prm_train.backbones import create_backbone
 from prm_train.config import Recipe, read_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").rglob("*.toml"))
 
 
 def test_there_are_recipes() -> None:
@@ -56,6 +56,8 @@ def test_overrides_win_over_the_file_and_none_is_not_given(tmp_path: Path) -> No
         ("frozen_blocks = -1", "frozen_blocks: .*found -1"),
         ("seed = 4294967296", "seed: .*found 4294967296"),
         ("least_crop = 1.5", "least_crop: Input should be less than or equal to 1, found 1.5"),
+        ("cached_views = -1", "cached_views: .*found -1"),
+        ("cached_views = 2", "cached_views = 2 keeps what the frozen part .* set frozen_blocks or frozen_b"),
         ("epochs = 0\nseed = -1", "epochs: .*; seed: "),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from tests.fixtures.tiny_backbone import tiny_model
 from torch import nn
 
-from prm_train.fcn import tap_block, tap_name
+from prm_train.taps import tap_block, tap_name
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from tests.fixtures.command_line import Command
 from tests.fixtures.labelled_folder import write_labelled_folder
 from tests.fixtures.voc_tree import write_voc_tree
 
+from prm_train.aggregation import AGGREGATIONS
 from prm_train.backbones import create_backbone
 from prm_train.checkpoint import load_checkpoint
 from prm_train.fcn import FullyConvolutional
@@ -91,7 +92,7 @@ def test_only_the_seed_decides(train_tiny: Command, folder: Path, tmp_path: Path
     assert results(tmp_path / "a")[0] != results(tmp_path / "c")[0]
 
 
-@pytest.mark.parametrize("aggregation", ["peak", "average", "max", "lse", "maxmin"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_every_aggregation_trains(
     aggregation: str, train_tiny: Command, folder: Path, tmp_path: Path
 ) -> None:

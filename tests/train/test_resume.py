@@ -8,14 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightning_fabric import Fabric
 from tests.fixtures.command_line import Command
-from tests.train.conftest import TINY_RECIPE
+from tests.train.conftest import TINY_RECIPE, die_after
 
 from prm_train import loop
 
@@ -35,18 +34,6 @@ backbones.BACKBONES[NAME] = TinyBackbone
 loop.Trainer._train_step = killed_step
 cli.main()
 """
-
-
-def die_after(calls: int, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that works a number of times and then raises."""
-    left = iter(range(calls))
-
-    def mortal(*arguments: Any, **options: Any) -> Any:
-        if next(left, None) is None:
-            raise RuntimeError("killed")
-        return function(*arguments, **options)
-
-    return mortal
 
 
 def results(out: Path) -> tuple[bytes, str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prm_runtime.console import PrmError
+from prm_train.soft_proposal import SoftProposal
 from prm_train.stimulation import PeakStimulation
 
 
@@ -80,14 +81,15 @@ AGGREGATIONS: dict[str, Callable[..., nn.Module]] = {
     "max": MaxPooling,
     "lse": LogSumExp,
     "maxmin": MaxMinPooling,
+    "spn": SoftProposal,
 }
 
 
 def create_aggregation(name: str, /, **options: Any) -> nn.Module:
-    """Create an aggregation that maps M [N, C, h, w] to s [N, C].
+    """Create an aggregation that maps M [N, C, h, w] to s [N, C]; :func:`class_scores` applies any of them.
 
     Args:
-        name: "peak" (Eq. 2), "average" (CAM), "max" (DeepMIL), "lse" or "maxmin" (WILDCAT).
+        name: "peak" (Eq. 2), "average" (CAM), "max" (DeepMIL), "lse", "maxmin" (WILDCAT) or "spn".
         **options: The aggregation's own parameters.
 
     Raises:
@@ -103,6 +105,15 @@ def create_aggregation(name: str, /, **options: Any) -> nn.Module:
         return AGGREGATIONS[name](**options)
     except TypeError as error:
         raise PrmError(f"aggregation '{name}' does not take these options ({error})") from None
+
+
+def class_scores(aggregation: nn.Module, M: Tensor, U: Tensor) -> Tensor:
+    """Class scores s [N, C] of maps M [N, C, h, w] and the features U [N, K, h, w] under their classifier.
+
+    Soft proposals look at the features, all other aggregations at the maps alone.
+    """
+    s: Tensor = aggregation(M, U) if isinstance(aggregation, SoftProposal) else aggregation(M)
+    return s
 
 
 def aggregation_settings(name: str, /, **options: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from prm_runtime.console import PrmError
 from prm_train.backbones import create_backbone
 from prm_train.backbones.base import Rgb
 from prm_train.fcn import FullyConvolutional
+from prm_train.mask_head import create_mask_head
 
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -34,6 +35,7 @@ class CheckpointConfig:
         aggregation: "name" of the aggregation and its options.
         taps: For each feature tap its "block" and "channels".
         provenance: Data, recipe, epochs and metrics.
+        mask_head: Whether the model has a mask head.
         schema_version: Version of this format.
     """
 
@@ -45,6 +47,7 @@ class CheckpointConfig:
     aggregation: dict[str, Any]
     taps: dict[str, dict[str, int]]
     provenance: dict[str, Any]
+    mask_head: bool = False
     schema_version: Literal[1] = 1
 
 
@@ -85,6 +88,8 @@ def load_checkpoint(directory: Path) -> tuple[FullyConvolutional, CheckpointConf
     try:
         for name in config.taps:
             model.taps[name] = _empty_projection(state[f"taps.{name}.weight"])
+        if config.mask_head:
+            model.mask_head = create_mask_head(model.backbone, len(config.classes))
         model.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).replace("\n", " ")

@@ -50,9 +50,13 @@ class LabelledPictures(TorchDataset[Item]):
         sample = self.samples[index]
         rng = np.random.default_rng((self.seed, self.epoch, index))
         picture = self.transform(read_picture(sample), rng)
+        return torch.from_numpy(picture).permute(2, 0, 1), self.labels(index)
+
+    def labels(self, index: int) -> Tensor:
+        """The labels of a picture, float [C] of zeros and ones."""
         labels = torch.zeros(len(self.class_ids))
-        labels[[self.class_ids[name] for name in sample.labels]] = 1
-        return torch.from_numpy(picture).permute(2, 0, 1), labels
+        labels[[self.class_ids[name] for name in self.samples[index].labels]] = 1
+        return labels
 
 
 def read_picture(sample: Sample) -> Picture:
@@ -90,19 +94,19 @@ def _picture_size(sample: Sample) -> Size:
     return (width, height) if on_its_side else (height, width)
 
 
-def batch_loader(pictures: LabelledPictures, batches: SameSizeBatches, workers: int) -> DataLoader[Item]:
-    """The batches of the epoch that ``pictures`` and ``batches`` are set to."""
+def batch_loader(items: TorchDataset[Item], batches: SameSizeBatches, workers: int) -> DataLoader[Item]:
+    """The batches of the epoch that ``items`` and ``batches`` are set to."""
     return DataLoader(
-        pictures,
+        items,
         batch_sampler=batches,
         num_workers=workers,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=single_threaded,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def _single_threaded(_worker: int) -> None:
-    # a worker is one process of several: OpenCV's own threads would only fight over the cores
+def single_threaded(_worker: int) -> None:
+    """Let a worker process decode on one core: OpenCV's own threads would only fight over the others."""
     cv2.setNumThreads(0)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from prm_train.backbones import Backbone
+from prm_train.mask_head import MaskHead
+from prm_train.taps import tap_block
+
+MASK_LOGITS = "mask_logits"
 
 
 class FullyConvolutional(nn.Module):
@@ -15,13 +19,17 @@ class FullyConvolutional(nn.Module):
         classifier: 1×1 convolution from the backbone's channels to the classes.
         taps: Fixed 1×1 projections of single blocks' outputs, by name (``block4`` taps block 4). Empty until
             ``prm_train.pca.fit_taps`` has fitted them.
+        mask_head: What says where background and classes are; None for a classifier alone.
     """
+
+    mask_head: MaskHead | None
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.classifier = nn.Conv2d(backbone.out_channels, num_classes, 1)
         self.taps = nn.ModuleDict()
+        self.mask_head = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Class response maps M of normalised pictures.
@@ -36,21 +44,39 @@ class FullyConvolutional(nn.Module):
         return M
 
     def forward_with_features(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """As ``forward``, with the projected outputs of the tapped blocks.
+        """As ``forward``, with the projected outputs of the tapped blocks and the mask head's logits.
 
         Returns:
-            M, and for each tap's name its features, float [N, D, h', w'] at that block's stride.
+            M, and by name: each tap's features, float [N, D, h', w'] at that block's stride; with a mask head
+            ``mask_logits``, float [N, 1 + C, h', w'] at the finest tapped block's stride.
         """
-        features, outputs = self.backbone.forward_with_blocks(x, map(tap_block, self.taps))
-        projected = {name: project(outputs[tap_block(name)]) for name, project in self.taps.items()}
-        return self.classifier(features), projected
+        features, outputs = self.backbone.forward_with_blocks(x, self.backbone.taps)
+        maps = {name: project(outputs[tap_block(name)]) for name, project in self.taps.items()}
+        if self.mask_head is not None:
+            maps[MASK_LOGITS] = self.mask_head(outputs)
+        return self.classifier(features), maps
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of what ``forward_with_features`` returns beside M, in order."""
+        return (*self.taps, *(() if self.mask_head is None else (MASK_LOGITS,)))
 
 
-def tap_name(block: int) -> str:
-    """The name of the tap on the block of this index."""
-    return f"block{block}"
+class MapsAndFeatures(nn.Module):
+    """What a training step runs: class response maps M and the features U that the classifier reads.
 
+    Args:
+        network: The network; its parameters become this module's.
+        lowered: Whether inputs are what the backbone's ``lower`` gave, and not pictures.
+    """
 
-def tap_block(name: str) -> int:
-    """The index of the block that the tap of this name is on."""
-    return int(name.removeprefix("block"))
+    def __init__(self, network: FullyConvolutional, *, lowered: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.lowered = lowered
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Map pictures or lowered features to M [N, C, h, w] and U [N, K, h, w]."""
+        backbone = self.network.backbone
+        U = backbone.upper(inputs if self.lowered else backbone.lower(inputs))
+        return self.network.classifier(U), U

@@ -14,8 +14,9 @@ from prm_train.aggregation import aggregation_settings
 from prm_train.checkpoint import CheckpointConfig, save_checkpoint
 from prm_train.config import Recipe
 from prm_train.data import LabelledPictures, normalise
-from prm_train.fcn import FullyConvolutional, tap_block
+from prm_train.fcn import FullyConvolutional
 from prm_train.pca import fit_taps
+from prm_train.taps import tap_block
 
 
 def write_checkpoint(
@@ -49,6 +50,7 @@ def write_checkpoint(
             name: {"block": tap_block(name), "channels": len(network.get_parameter(f"taps.{name}.weight"))}
             for name in network.taps
         },
+        mask_head=network.mask_head is not None,
         provenance=provenance | {"supervision": "image-level labels", "recipe": asdict(recipe)},
     )
     save_checkpoint(directory, network, config)

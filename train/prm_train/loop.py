@@ -6,30 +6,32 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import SGD
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from prm_evaluation.datasets import Dataset
-from prm_runtime.console import PrmError, stderr
+from prm_runtime.console import PrmError
 from prm_runtime.manifest import Preprocessing
-from prm_train.aggregation import create_aggregation
+from prm_train.aggregation import class_scores, create_aggregation
 from prm_train.augment import augment, fit
-from prm_train.backbones import create_backbone
 from prm_train.batches import SameSizeBatches
-from prm_train.config import Recipe
+from prm_train.cache import FeatureCache
+from prm_train.config import MaskRecipe, Recipe
 from prm_train.data import Item, LabelledPictures, batch_loader, input_sizes, normalise
-from prm_train.fcn import FullyConvolutional
+from prm_train.fcn import MapsAndFeatures
 from prm_train.finish import write_checkpoint
+from prm_train.mask_head import create_mask_head
+from prm_train.mask_training import train_mask_head
+from prm_train.progress import progress_bar, say
+from prm_train.region_features import region_features
 from prm_train.resume import restore_state, save_state
-from prm_train.weights import load_weights
+from prm_train.setup import create_network, create_optimizer
 
 LOG_EVERY = 10
 
@@ -43,12 +45,14 @@ class RunSettings:
         workers: Processes that decode pictures.
         resume: Whether to go on from the last finished epoch.
         data_name: What the checkpoint's provenance calls the data.
+        cache: Folder of cached features, if the recipe wants any; None is ``features`` in ``out``.
     """
 
     out: Path
     workers: int
     resume: bool
     data_name: str
+    cache: Path | None = None
 
 
 class Trainer:
@@ -83,7 +87,7 @@ class Trainer:
                 "no picture of the validation split has a label: leave out --val-split, or label some"
             )
         fabric.seed_everything(recipe.seed, verbose=False)
-        self.network = _create_network(recipe, len(self.classes))
+        self.network = create_network(recipe, len(self.classes))
         self.aggregation = create_aggregation(recipe.aggregation, **recipe.aggregation_options)
 
         backbone = self.network.backbone
@@ -100,16 +104,28 @@ class Trainer:
             rank=fabric.global_rank,
             world_size=fabric.world_size,
         )
+        train_sizes = input_sizes(train_set, preprocessing)
         self.train_pictures = LabelledPictures(train_set, augmented, recipe.seed)
-        self.train_batches = batches(input_sizes(train_set, preprocessing), seed=recipe.seed)
+        self.train_batches = batches(train_sizes, seed=recipe.seed)
         self.steps = len(self.train_batches)
-        self.tap_pictures = LabelledPictures(train_set, plain)
+        self.plain_pictures = LabelledPictures(train_set, plain)
         if val_set is not None:
+            val_sizes = input_sizes(val_set, preprocessing)
             self.val_pictures = LabelledPictures(val_set, plain)
-            self.val_batches = batches(input_sizes(val_set, preprocessing))
+            self.val_batches = batches(val_sizes)
 
-        optimizer, self.scheduler = _create_optimizer(recipe, self.network, self.steps)
-        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self.cache = None
+        if recipe.cached_views:
+            folder = settings.cache or settings.out / "features"
+            self.cache = FeatureCache(fabric, recipe, backbone, folder, settings.workers)
+            views = range(1, min(recipe.cached_views, recipe.epochs))
+            augmented_views = [LabelledPictures(train_set, augmented, recipe.seed, view) for view in views]
+            self.train_views = self.cache.training_views(self.plain_pictures, augmented_views, train_sizes)
+            self.val_views = [] if val_set is None else [self.cache.view(self.val_pictures, val_sizes)]
+
+        optimizer, self.scheduler = create_optimizer(recipe, self.network, self.steps)
+        model = MapsAndFeatures(self.network, lowered=recipe.cached_views > 0)
+        self.model, self.optimizer = fabric.setup(model, optimizer)
         self.state = {
             "model": self.model,
             "optimizer": self.optimizer,
@@ -127,6 +143,8 @@ class Trainer:
 
     def run(self) -> None:
         """Train the epochs that are left, then fit the feature taps and write the checkpoint."""
+        if self.cache is not None:
+            self.cache.announce([*self.train_views, *self.val_views])
         while self.state["epoch"] < self.recipe.epochs:
             epoch: int = self.state["epoch"]
             metrics = {"loss": self._train_epoch(epoch)}
@@ -136,8 +154,10 @@ class Trainer:
             self.fabric.log_dict(metrics, step=(epoch + 1) * self.steps)
             save_state(self.fabric, self.settings.out, self.state, self.recipe, self.classes)
             figures = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-            self._say(f"epoch {epoch + 1}/{self.recipe.epochs}: {figures}")
+            say(self.fabric, f"epoch {epoch + 1}/{self.recipe.epochs}: {figures}")
         if self.fabric.is_global_zero:
+            if self.recipe.mask_head is not None:
+                self._train_mask_head(self.recipe.mask_head)
             provenance = {
                 "data": self.settings.data_name,
                 "pictures": len(self.train_pictures),
@@ -145,20 +165,19 @@ class Trainer:
                 "metrics": self.state["metrics"],
             }
             write_checkpoint(
-                self.settings.out, self.network, self.recipe, self.classes, self.tap_pictures, provenance
+                self.settings.out, self.network, self.recipe, self.classes, self.plain_pictures, provenance
             )
         self.fabric.barrier()
-        self._say(f"wrote {self.settings.out}")
+        say(self.fabric, f"wrote {self.settings.out}")
 
     def _train_epoch(self, epoch: int) -> float:
+        batches = self._training_batches(epoch)
         # every epoch starts from a seed of its own: nothing that ran before can matter to a resumed run
         self.fabric.seed_everything(self.recipe.seed + epoch, verbose=False)
-        self.train_pictures.epoch = epoch
-        self.train_batches.epoch = epoch
-        batches = batch_loader(self.train_pictures, self.train_batches, self.settings.workers)
         self.model.train()
         total = 0.0
-        with _progress(enabled=self.fabric.is_global_zero) as progress:
+        column = TextColumn("loss {task.fields[loss]:.4f}")
+        with progress_bar(column, enabled=self.fabric.is_global_zero) as progress:
             task = progress.add_task(f"epoch {epoch + 1}", total=self.steps, loss=math.nan)
             for step, batch in enumerate(batches):
                 loss = self._train_step(batch)
@@ -176,9 +195,39 @@ class Trainer:
                     )
         return total / self.steps
 
+    def _train_mask_head(self, recipe: MaskRecipe) -> None:
+        self.network.float()
+        self.network.mask_head = create_mask_head(self.network.backbone, len(self.classes))
+        with region_features(
+            self.network, self.plain_pictures, recipe, self.settings.out, self.settings.workers
+        ) as (features, pictures):
+            train_mask_head(
+                self.network.mask_head,
+                features,
+                pictures,
+                recipe,
+                self.recipe.seed,
+                report=lambda line: say(self.fabric, line),
+            )
+
+    def _training_batches(self, epoch: int) -> DataLoader[Item]:
+        self.train_batches.epoch = epoch
+        if self.cache is None:
+            self.train_pictures.epoch = epoch
+            return batch_loader(self.train_pictures, self.train_batches, self.settings.workers)
+        number = epoch % self.recipe.cached_views
+        view = self.cache.ensure(self.train_views[number], f"features of view {number}")
+        return batch_loader(view, self.train_batches, workers=0)
+
+    def _validation_batches(self) -> DataLoader[Item]:
+        if self.cache is None:
+            return batch_loader(self.val_pictures, self.val_batches, self.settings.workers)
+        (view,) = self.val_views
+        return batch_loader(self.cache.ensure(view, "validation features"), self.val_batches, workers=0)
+
     def _train_step(self, batch: Item) -> float:
-        pictures, labels = self._to_device(batch)
-        loss = F.binary_cross_entropy_with_logits(self.aggregation(self.model(pictures)), labels)
+        scores, labels = self._scores(batch)
+        loss = F.binary_cross_entropy_with_logits(scores, labels)
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -192,47 +241,16 @@ class Trainer:
         present = self.val_pictures.present_class_ids()
         # the metric's own check would refuse a single class
         metric = MultilabelAveragePrecision(len(present), validate_args=False).to(self.fabric.device)
-        for batch in batch_loader(self.val_pictures, self.val_batches, self.settings.workers):
-            inputs, labels = self._to_device(batch)
-            scores = self.aggregation(self.model(inputs))[:, present]
+        for batch in self._validation_batches():
+            scores, labels = (values[:, present] for values in self._scores(batch))
             # left to itself the metric guesses batch by batch whether scores are logits
-            metric.update(scores.sigmoid(), labels[:, present].int())
+            metric.update(scores.sigmoid(), labels.int())
         return float(metric.compute())
 
-    def _to_device(self, batch: Item) -> tuple[Tensor, Tensor]:
-        pictures, labels = self.fabric.to_device(batch)
-        return normalise(pictures, self.network.backbone.mean, self.network.backbone.std), labels
-
-    def _say(self, text: str) -> None:
-        if self.fabric.is_global_zero:
-            stderr.print(text, highlight=False)
-
-
-def _create_network(recipe: Recipe, num_classes: int) -> FullyConvolutional:
-    network = FullyConvolutional(create_backbone(recipe.backbone), num_classes)
-    load_weights(network, recipe.backbone, recipe.weights)
-    keeps_statistics = recipe.frozen_statistics and recipe.weights != "none"
-    network.backbone.freeze(recipe.frozen_blocks, statistics=keeps_statistics)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _create_optimizer(recipe: Recipe, network: FullyConvolutional, steps: int) -> tuple[SGD, OneCycleLR]:
-    trained = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": trained}, {"params": network.classifier.parameters()}]
-    rates = [recipe.learning_rate, recipe.head_learning_rate]
-    optimizer = SGD(groups, lr=rates[0], momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    schedule = OneCycleLR(optimizer, rates, total_steps=recipe.epochs * steps, cycle_momentum=False)
-    return optimizer, schedule
-
-
-def _progress(*, enabled: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        console=stderr,
-        disable=not (enabled and stderr.is_terminal),
-        transient=True,
-    )
+    def _scores(self, batch: Item) -> tuple[Tensor, Tensor]:
+        inputs, labels = self.fabric.to_device(batch)
+        if self.cache is None:
+            inputs = normalise(inputs, self.network.backbone.mean, self.network.backbone.std)
+        else:
+            inputs = inputs.float().contiguous(memory_format=torch.channels_last)
+        return class_scores(self.aggregation, *self.model(inputs)), labels

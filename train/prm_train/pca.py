@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from prm_train.fcn import FullyConvolutional, tap_name
+from prm_train.fcn import FullyConvolutional
+from prm_train.taps import tap_name
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ Split = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use the first N pictures only.", show_default=False)
 ]
+CORES = os.cpu_count() or 1
+Processes = Annotated[int, typer.Option("--processes", min=1, help="Worker processes.")]
 Backend = Annotated[str, typer.Option("--backend", help=f"Inference engine: {', '.join(BACKENDS)}.")]
 MasksNote = Annotated[
     str | None,

@@ -11,9 +11,9 @@ from prm_runtime.console import stderr
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar; yields a function that moves it by one."""
+def progress_bar(description: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show a bar; yields a function that moves it by one, or by as many as it is given."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda count=1: progress.advance(task, count)

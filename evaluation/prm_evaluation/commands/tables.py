@@ -12,6 +12,7 @@ from rich.console import Console
 from prm_evaluation.commands import options
 from prm_evaluation.commands.progress import progress_bar
 from prm_evaluation.ground_truth import first_samples, open_ground_truth, protocol
+from prm_evaluation.tables.document import Document
 from prm_evaluation.tables.paper import BASIS
 from prm_evaluation.tables.plots import load_matplotlib, plot_figure_6
 from prm_evaluation.tables.report import LEAST_WIDTH, all_tables, as_json, markdown, rich_table
@@ -37,7 +38,12 @@ def tables(
     ] = None,
     markdown_file: Annotated[
         Path | None,
-        typer.Option("--markdown", help="Write all tables as Markdown to FILE.", show_default=False),
+        typer.Option(
+            "--markdown",
+            help="Write all tables as Markdown to FILE; where it has the lines '<!-- figures -->' and "
+            "'<!-- /figures -->', between them.",
+            show_default=False,
+        ),
     ] = None,
     plots: Annotated[
         Path | None,
@@ -45,17 +51,19 @@ def tables(
     ] = None,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
+    processes: options.Processes = options.CORES,
     masks_note: options.MasksNote = None,
 ) -> None:
     """Print the paper's tables with our figures beside the paper's."""
     options.check_writable(json_file, markdown_file, plots)
+    document = Document.open(markdown_file) if markdown_file else None
     if plots is not None:
         load_matplotlib()  # missing, it should fail before the pictures are measured
     opened = [Bundle.open(bundle) for bundle in bundles]
     dataset = open_ground_truth(data, split, opened[0].manifest.classes)
     samples = first_samples(dataset, limit)
     with progress_bar(f"{len(opened)} bundles on {split}", len(samples)) as advance:
-        measured = measure(opened, dataset, samples, backend, advance)
+        measured = measure(opened, dataset, samples, backend, processes, advance)
 
     about = "; ".join(bundle.description for bundle in measured)
     basis = f"{protocol(dataset, split, len(samples), masks_note)}; {about}; {BASIS}"
@@ -67,7 +75,6 @@ def tables(
     if json_file is not None:
         report = as_json(made, basis, [bundle.name for bundle in bundles])
         json_file.write_text(json.dumps(report, indent=2) + "\n")
-    if markdown_file is not None:
-        markdown_file.write_text(markdown(made, basis), encoding="utf-8")
-    if plots is not None:
-        plot_figure_6(measured, plots)
+    drawn = plot_figure_6(measured, plots) if plots is not None else []
+    if document is not None:
+        document.write(markdown(made, basis, {"fig6": [document.link(path) for path in drawn]}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -48,7 +47,7 @@ def tune(
         ),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Most candidate settings per method.")] = 100,
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
+    processes: options.Processes = options.CORES,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
     masks_note: options.MasksNote = None,
@@ -72,7 +71,15 @@ def tune(
         with progress_bar("looking at pictures", len(samples)) as advance:
             paths = gather(original, start, dataset, samples, folder, backend, advance)
         with progress_bar("trying settings", evaluations * len(METHODS)) as advance:
-            tuned = search(paths, len(manifest.classes), start, evaluations, processes, advance)
+            tuned = search(
+                paths,
+                len(manifest.classes),
+                start,
+                evaluations,
+                processes,
+                advance,
+                mask_head=manifest.has_mask_head,
+            )
 
     with progress_bar("measuring", len(samples)) as advance:
         methods = sorted(METHODS, key=lambda method: method != tuned.settings.method)  # the default first

@@ -11,6 +11,7 @@ from prm_evaluation.metrics.classification import ClassificationPrecision
 from prm_evaluation.metrics.coco import COCO_FIGURES, CocoPrecision
 from prm_evaluation.metrics.instances import AverageBestOverlap, InstancePrecision, mean_over_classes
 from prm_evaluation.metrics.localisation import PointwiseLocalisation
+from prm_evaluation.metrics.merge import merged
 from prm_evaluation.metrics.overlap import mask_iou
 from prm_evaluation.metrics.semantic import SemanticIoU, merge_instances
 
@@ -26,4 +27,5 @@ __all__ = [
     "mask_iou",
     "mean_over_classes",
     "merge_instances",
+    "merged",
 ]

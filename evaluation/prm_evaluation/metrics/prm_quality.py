@@ -12,18 +12,23 @@ from prm_proposals.maps import resample_mass
 _MORE_THAN_HALF = float(np.nextafter(np.float32(0.5), np.float32(1)))
 
 
-def energy_inside(prms: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+def energy_inside(
+    prms: NDArray[np.float32], masks: NDArray[np.bool_], void: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Share of each PRM's energy that lies inside each mask: ``Σ R⊙G / Σ R``, float32 [P, G].
 
     Args:
         prms: float32 [P, h2, w2], each >= 0 and covering the whole picture; resampled to the masks' size.
         masks: bool [G, H, W].
+        void: Pixels that neither sum counts, bool [H, W]; none if None.
 
     Returns:
         Values in 0..1; 0 for a PRM without energy.
     """
     height, width = masks.shape[1:]
     maps = resample_mass(prms, (height, width)).reshape(len(prms), height * width)
+    if void is not None:
+        maps[:, void.ravel()] = 0
     inside = maps @ masks.reshape(len(masks), height * width).T.astype(np.float32)
     total = maps.sum(axis=1, keepdims=True)
     shares = np.divide(inside, total, out=np.zeros_like(inside), where=total > 0)
@@ -36,9 +41,10 @@ class PrmQuality:
     The paper defines what a true positive is but neither how PRMs are ranked nor what recall counts. Here
     they are ranked by the strength of their peak, and precision is averaged in two ways:
 
+    - over PRMs, which is what the paper says to the word: every PRM above one half is a true positive, and
+      recall counts the true positives that there are;
     - as for masks: a PRM goes to the object that holds most of its energy, each object counts once, further
-      PRMs on it are false positives, and recall counts all objects of the data;
-    - over PRMs: every true positive counts, and recall counts the true positives that there are.
+      PRMs on it are false positives, and recall counts all objects of the data.
     """
 
     def __init__(self, num_classes: int) -> None:

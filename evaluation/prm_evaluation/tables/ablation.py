@@ -8,22 +8,21 @@ from dataclasses import replace
 from prm_evaluation.tables import paper
 from prm_evaluation.tables.bundles import Measured
 from prm_evaluation.tables.figures import MEASURES, MaskFigures
-from prm_evaluation.tables.picture import MeasuredPicture, retrieve
+from prm_evaluation.tables.picture import MeasuredPicture, in_frame
 from prm_evaluation.tables.rows import NONE, Row, Table
-from prm_proposals.settings import RetrievalSettings
+from prm_proposals.eq6 import eq6_terms, top_proposals
+from prm_proposals.settings import Eq6Settings, RetrievalSettings
 
 _MAP50 = MEASURES.index("mAP50")
 
 
-def ablations(settings: RetrievalSettings) -> dict[str, RetrievalSettings]:
-    """Settings of Eq. 6 by the paper's name for what they leave out."""
-    eq6 = settings.eq6
-    changed = {
+def ablations(eq6: Eq6Settings) -> dict[str, Eq6Settings]:
+    """Weights of Eq. 6 by the paper's name for what they leave out."""
+    return {
         "without instance-aware term": replace(eq6, alpha=0.0),
         "without class-aware term": replace(eq6, beta=0.0),
         "without boundary-aware term": replace(eq6, boundary=0.0),
     }
-    return {name: replace(settings, method="eq6", eq6=each) for name, each in changed.items()}
 
 
 class AblationTally:
@@ -34,13 +33,16 @@ class AblationTally:
     """
 
     def __init__(self, num_classes: int, settings: RetrievalSettings) -> None:
-        self._settings = ablations(settings)
-        self.figures = {name: MaskFigures(num_classes) for name in self._settings}
+        self._settings = settings
+        self.figures = {name: MaskFigures(num_classes) for name in ablations(settings.eq6)}
 
     def update(self, picture: MeasuredPicture) -> None:
         """Add one picture."""
-        for name, settings in self._settings.items():
-            self.figures[name].update(retrieve(picture.evidence, settings, picture.truth.size), picture.truth)
+        evidence, settings = picture.evidence, self._settings
+        terms = eq6_terms(evidence, settings.eq6, settings.map_shift)
+        for name, weights in ablations(settings.eq6).items():
+            found = top_proposals(evidence, terms.scores(weights), settings)
+            self.figures[name].update(in_frame(found, evidence, settings, picture.truth.size), picture.truth)
 
 
 def table_5(measured: Sequence[Measured]) -> Table:
@@ -48,7 +50,7 @@ def table_5(measured: Sequence[Measured]) -> Table:
     stimulated = [bundle for bundle in measured if bundle.aggregation == "peak"]
     plain = [bundle for bundle in measured if bundle.aggregation == "average"]
     rows = [
-        Row(f"without peak stimulation: {bundle.name}", (_full(bundle), *paper.WITHOUT_STIMULATION))
+        Row(f"without peak stimulation: {_named(bundle)}", (_full(bundle), *paper.WITHOUT_STIMULATION))
         for bundle in plain
     ] or [Row("without peak stimulation", (NONE, *paper.WITHOUT_STIMULATION))]
     for name, figures in paper.ABLATION.items():
@@ -57,9 +59,9 @@ def table_5(measured: Sequence[Measured]) -> Table:
         for bundle in stimulated:
             tally = bundle.tallies.ablation.figures
             ours = tally[name].compute()[_MAP50] if name in tally else _full(bundle)
-            rows.append(Row(f"{name}: {bundle.name}", (ours, *figures)))
+            rows.append(Row(f"{name}: {_named(bundle)}", (ours, *figures)))
     rows += [
-        Row(f"full: {bundle.name}", (_full(bundle), NONE, NONE))
+        Row(f"full: {_named(bundle)}", (_full(bundle), NONE, NONE))
         for bundle in measured
         if bundle not in (*stimulated, *plain)
     ]
@@ -70,10 +72,14 @@ def table_5(measured: Sequence[Measured]) -> Table:
         rows=tuple(rows),
         protocol="Eq. 6 with α = 0 (instance-aware), β = 0 (class-aware) or the contour term left out "
         "(boundary-aware), everything else as the bundle sets it; nothing is tuned again. Without "
-        "peak stimulation stands a bundle trained with global average pooling. Backbones are "
-        "those of the bundles.",
+        "peak stimulation stands a bundle trained with global average pooling. In brackets stands the "
+        "backbone of the bundle; the paper's are those of its columns.",
     )
 
 
 def _full(bundle: Measured) -> float:
     return bundle.tallies.instances["eq6"].compute()[_MAP50]
+
+
+def _named(bundle: Measured) -> str:
+    return f"{bundle.name} ({bundle.backbone or 'unknown backbone'})"

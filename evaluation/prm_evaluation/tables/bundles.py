@@ -17,7 +17,8 @@ class Measured:
 
     Attributes:
         name: Of the manifest.
-        aggregation: What it was trained with ("peak", "average", "max", "maxmin", "lse"), None if unknown.
+        aggregation: What it was trained with ("peak", "average", "max", "maxmin", "lse" or "spn"), None if
+            unknown.
         backbone: Of what network it is, None if unknown.
         tallies: What was counted.
     """

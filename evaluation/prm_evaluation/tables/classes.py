@@ -43,7 +43,7 @@ def class_table(bundle: Measured, method: Method, classes: Sequence[str]) -> Tab
         zip(MEASURES, [*figures.precision.compute().values(), figures.best_overlap.compute()], strict=True)
     )
     columns["IoU"] = tallies.semantic[method].iou.compute()[1:]
-    columns["PRM quality"] = tallies.quality.quality.over_objects()
+    columns["PRM quality"] = tallies.quality.quality.over_prms()
     columns["localisation"] = tallies.localisation.metrics[0].compute()
     rows = [
         Row(name, tuple(100 * float(values[class_id]) for values in columns.values()))
@@ -54,7 +54,7 @@ def class_table(bundle: Measured, method: Method, classes: Sequence[str]) -> Tab
         title=f"Per class, {method}: {bundle.name}",
         columns=tuple(columns),
         rows=tuple(rows),
-        protocol="The classes behind the means of Tables 1 (18 px), 2 (objects once), 3 and 4.",
+        protocol="The classes behind the means of Tables 1 (18 px), 2 (every PRM), 3 and 4.",
     )
 
 

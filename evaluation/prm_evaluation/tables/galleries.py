@@ -15,8 +15,9 @@ from prm_evaluation.tables.boxes import Boxes, class_map_boxes, nearest_proposal
 from prm_evaluation.tables.bundles import Measured
 from prm_evaluation.tables.figures import MEASURES, MaskFigures
 from prm_evaluation.tables.paper import PaperRow
-from prm_evaluation.tables.picture import MeasuredPicture, Predicted, retrieve, unions_in_frame
+from prm_evaluation.tables.picture import MeasuredPicture, Predicted, in_frame, unions_in_frame
 from prm_evaluation.tables.rows import NONE, Row, Table, side_by_side
+from prm_proposals.eq6 import eq6_scores, top_proposals
 from prm_proposals.evidence import Evidence
 from prm_proposals.gallery import Gallery
 from prm_proposals.maps import nearest
@@ -76,8 +77,10 @@ class GalleryTally:
     def update(self, picture: MeasuredPicture) -> None:
         """Add one picture."""
         truth, settings = picture.truth, picture.settings
-        evidences = {PROPOSALS: picture.evidence}
-        evidences |= galleries_with_truth(picture.evidence, picture.frame, truth.masks)
+        evidences = {
+            PROPOSALS: picture.evidence,
+            **galleries_with_truth(picture.evidence, picture.frame, truth.masks),
+        }
         boxes, map_boxes = truth_boxes(truth), class_map_boxes(picture)
         masks = {
             "GT mask": (truth.masks, boxes),
@@ -87,11 +90,16 @@ class GalleryTally:
         for name, evidence in evidences.items():
             for query, (wanted, given) in masks.items():
                 self.figures[name][query].update(_nearest(wanted, given, evidence.gallery, truth.size), truth)
-            width = contour_width_on(
-                settings, picture.evidence.graph.labels.shape, evidence.graph.labels.shape
-            )
-            eq6 = replace(settings, method="eq6", eq6=replace(settings.eq6, contour_width=width))
-            self.figures[name]["PRM"].update(retrieve(evidence, eq6, truth.size), truth)
+        self.figures[PROPOSALS]["PRM"].update(picture.found["eq6"], truth)
+        grids = (evidences[PROPOSALS].graph.labels.shape, evidences[BOTH].graph.labels.shape)
+        eq6 = replace(settings.eq6, contour_width=contour_width_on(settings, *grids))
+        likeness = eq6_scores(evidences[BOTH], eq6, settings.map_shift)
+        # the exact masks are the last of both galleries
+        exact = likeness[:, len(evidences[PROPOSALS].gallery) :]
+        for name, scores in ((BOTH, likeness), (TRUTH, exact)):
+            found = top_proposals(evidences[name], scores, settings)
+            predicted = in_frame(found, evidences[name], settings, truth.size)
+            self.figures[name]["PRM"].update(predicted, truth)
 
     def compute(self, query: str) -> tuple[float, ...]:
         """mAP^r at 0.75 in percent, one per gallery."""

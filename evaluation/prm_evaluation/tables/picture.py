@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prm_evaluation.datasets import GroundTruthDataset, Sample
 from prm_evaluation.methods import Method
-from prm_proposals.evidence import Evidence
+from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.retrieval import create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
+from prm_runtime.console import PrmError
 from prm_runtime.segmenter import frame_masks
+from prm_runtime.sources.pictures import read_picture
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,24 @@ class Truth:
     def shares(self) -> NDArray[np.float64]:
         """Area of each object as a share of the picture, float64 [G]."""
         return np.asarray(self.masks.mean(axis=(1, 2)), dtype=np.float64)
+
+
+def read_with_truth(dataset: GroundTruthDataset, sample: Sample) -> tuple[NDArray[np.uint8], Truth]:
+    """A picture, RGB uint8 [H, W, 3], and its ground truth.
+
+    Raises:
+        PrmError: If the picture cannot be read, or its truth has another size.
+    """
+    frame = read_picture(sample.image_path)
+    masks, class_ids = dataset.instance_masks(sample)
+    boxes, box_class_ids = dataset.boxes(sample)
+    truth = Truth(masks, class_ids, dataset.class_mask(sample), boxes, box_class_ids)
+    if frame.shape[:2] != truth.size:
+        raise PrmError(
+            f"{sample.image_path} is {frame.shape[:2]} (height, width) and its mask {truth.size}; "
+            "pictures and masks must be of one size"
+        )
+    return frame, truth
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,12 @@ def unions_in_frame(
 
 def retrieve(evidence: Evidence, settings: RetrievalSettings, size: tuple[int, int]) -> Predicted:
     """Instances of a picture of ``size`` (height, width), as ``Segmenter.retrieve`` has them."""
-    found = create_retrieval(settings)(evidence)
+    return in_frame(create_retrieval(settings)(evidence), evidence, settings, size)
+
+
+def in_frame(
+    found: Retrieved, evidence: Evidence, settings: RetrievalSettings, size: tuple[int, int]
+) -> Predicted:
+    """Retrieved instances in a picture of ``size`` (height, width), with calibrated scores."""
     scores = probability(found.scores, settings)
     return unions_in_frame(found.members, evidence.graph.labels, size, scores, found.class_ids)

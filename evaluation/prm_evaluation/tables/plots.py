@@ -22,7 +22,7 @@ def load_matplotlib() -> Any:
     try:
         from matplotlib import figure
     except ImportError:
-        raise PrmError('--plots needs matplotlib: pip install "prm-edge[plots]"') from None
+        raise PrmError('drawing needs matplotlib: pip install "prm-edge[plots]"') from None
     return figure
 
 

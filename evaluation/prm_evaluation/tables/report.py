@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table as RichTable
@@ -46,8 +46,14 @@ def rich_table(table: Table) -> RichTable:
     return result
 
 
-def markdown(tables: Sequence[Table], basis: str) -> str:
-    """All tables as Markdown, each with its protocol and what it was measured on under it."""
+def markdown(tables: Sequence[Table], basis: str, pictures: Mapping[str, Sequence[str]] | None = None) -> str:
+    """All tables as Markdown, each with its protocol and what it was measured on under it.
+
+    Args:
+        tables: What to print.
+        basis: What was measured on.
+        pictures: Links to pictures by the key of the table that they stand under.
+    """
     parts = []
     for table in tables:
         lines = [
@@ -59,6 +65,7 @@ def markdown(tables: Sequence[Table], basis: str) -> str:
             "",
             f"*{basis}.* {table.protocol}",
             "",
+            *(f"![{table.title}]({link})\n" for link in (pictures or {}).get(table.key, ())),
         ]
         parts.append("\n".join(lines))
     return "\n".join(parts)

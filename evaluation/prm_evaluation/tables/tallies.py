@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 
 from prm_evaluation.datasets import GroundTruthDataset, Sample
 from prm_evaluation.methods import METHODS
+from prm_evaluation.metrics import merged
+from prm_evaluation.parallel import map_chunks
 from prm_evaluation.tables.ablation import AblationTally
 from prm_evaluation.tables.baselines import BoxTally
 from prm_evaluation.tables.boxes import class_map_boxes, truth_boxes
@@ -15,7 +18,7 @@ from prm_evaluation.tables.classes import ConfusionTally
 from prm_evaluation.tables.figures import MaskFigures
 from prm_evaluation.tables.galleries import GalleryTally
 from prm_evaluation.tables.localisation import LocalisationTally
-from prm_evaluation.tables.picture import MeasuredPicture, Truth, retrieve
+from prm_evaluation.tables.picture import MeasuredPicture, read_with_truth, retrieve
 from prm_evaluation.tables.quality import QualityTally
 from prm_evaluation.tables.semantic import SemanticTally
 from prm_evaluation.tables.sizes import SizeTally
@@ -24,7 +27,6 @@ from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle
 from prm_runtime.console import PrmError
 from prm_runtime.segmenter import Segmenter
-from prm_runtime.sources.pictures import read_picture
 
 
 class Tallies:
@@ -70,21 +72,58 @@ class Tallies:
             self.confusions[method].update(picture, method)
 
 
+class PictureWork:
+    """Bundles on pictures: what one process does of the tables.
+
+    Args:
+        bundles: All of the data's classes.
+        dataset: Pictures and ground truth.
+        backend: Inference engine.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], dataset: GroundTruthDataset, backend: str) -> None:
+        # one thread, so that no figure depends on how many there are
+        engine = create_backend(backend, threads=1)
+        self._dataset = dataset
+        self._segmenters = [Segmenter(bundle, engine) for bundle in bundles]
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Tallies]:
+        """What each bundle's tallies count on some pictures.
+
+        Raises:
+            PrmError: If a picture cannot be read, or its truth has another size.
+        """
+        count = len(self._dataset.classes)
+        tallies = [Tallies(count, segmenter.settings) for segmenter in self._segmenters]
+        for sample in samples:
+            frame, truth = read_with_truth(self._dataset, sample)
+            for segmenter, each in zip(self._segmenters, tallies, strict=True):
+                evidence, settings = segmenter.evidence(frame), segmenter.settings
+                found = {
+                    method: retrieve(evidence, replace(settings, method=method), truth.size)
+                    for method in METHODS
+                }
+                each.update(MeasuredPicture(frame, truth, evidence, settings, found))
+        return tallies
+
+
 def measure(
     bundles: Sequence[Bundle],
     dataset: GroundTruthDataset,
     samples: Sequence[Sample],
     backend: str,
-    advance: Callable[[], None] = lambda: None,
+    processes: int = 1,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> list[Measured]:
     """Run every bundle once over every picture.
 
     Args:
         bundles: At least one; all of the data's classes.
         dataset: Pictures and ground truth.
-        samples: The pictures to measure.
+        samples: The pictures to measure, at least one.
         backend: Inference engine.
-        advance: Called after each picture.
+        processes: Worker processes; the figures do not depend on how many.
+        advance: Called after each chunk of pictures with its length.
 
     Returns:
         The bundles with their tallies, in the order given.
@@ -97,28 +136,6 @@ def measure(
             raise PrmError(
                 f"{bundle.path} knows other classes than the data; tables compare bundles of the same"
             )
-    engine = create_backend(backend)
-    segmenters = [Segmenter(bundle, engine) for bundle in bundles]
-    tallies = [Tallies(len(dataset.classes), segmenter.settings) for segmenter in segmenters]
-    for sample in samples:
-        frame = read_picture(sample.image_path)
-        truth = _truth(dataset, sample)
-        if frame.shape[:2] != truth.size:
-            raise PrmError(
-                f"{sample.image_path} is {frame.shape[:2]} (height, width) and its mask {truth.size}; "
-                "pictures and masks must be of one size"
-            )
-        for segmenter, each in zip(segmenters, tallies, strict=True):
-            evidence, settings = segmenter.evidence(frame), segmenter.settings
-            found = {
-                method: retrieve(evidence, replace(settings, method=method), truth.size) for method in METHODS
-            }
-            each.update(MeasuredPicture(frame, truth, evidence, settings, found))
-        advance()
+    parts = map_chunks(partial(PictureWork, bundles, dataset, backend), samples, processes, advance)
+    tallies = reduce(lambda total, part: [merged(pair) for pair in zip(total, part, strict=True)], parts)
     return [Measured.of(bundle.manifest, each) for bundle, each in zip(bundles, tallies, strict=True)]
-
-
-def _truth(dataset: GroundTruthDataset, sample: Sample) -> Truth:
-    masks, class_ids = dataset.instance_masks(sample)
-    boxes, box_class_ids = dataset.boxes(sample)
-    return Truth(masks, class_ids, dataset.class_mask(sample), boxes, box_class_ids)

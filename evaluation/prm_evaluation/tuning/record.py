@@ -21,7 +21,7 @@ from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings
 from prm_runtime.bundle import Bundle
 
-FORMAT = 1
+FORMAT = 2
 GRAPH_FIELDS = ("labels", "sizes", "edges", "border", "boundary", "lab")
 # what decides which peaks live (see prm_proposals.peaks); retrieval comes after the record
 LIVE_PEAK_FIELDS = (
@@ -72,6 +72,8 @@ class Record:
         arrays |= {name: getattr(evidence.graph, name) for name in GRAPH_FIELDS}
         # A PRM sums to 1: its values would be subnormal in half precision unless scaled to a mean of 1.
         arrays["prms"] = (evidence.prms * _pixels(evidence.prms)).astype(np.float16)
+        if evidence.mask_logits is not None:
+            arrays["mask_logits"] = evidence.mask_logits
         arrays["members"] = np.packbits(evidence.gallery.members, axis=1)
         arrays |= {f"truth_{name}": value for name, value in vars(truth).items()}
         descriptor, temporary = tempfile.mkstemp(suffix=".npz", dir=path.parent)
@@ -96,6 +98,7 @@ class Record:
             prms=prms / np.float32(_pixels(prms)),
             graph=graph,
             gallery=Gallery(graph.labels, members),
+            mask_logits=arrays.get("mask_logits"),
         )
         truth = {
             name.removeprefix("truth_"): value for name, value in arrays.items() if name.startswith("truth_")

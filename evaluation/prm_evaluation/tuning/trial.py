@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_evaluation.metrics import AverageBestOverlap, InstancePrecision, SemanticIoU, mean_over_classes
+from prm_evaluation.parallel import one_blas_thread
 from prm_evaluation.tuning.record import Record
 from prm_proposals.retrieval import create_retrieval
 from prm_proposals.settings import RetrievalSettings
-
-BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def open_trials(paths: Sequence[Path], num_classes: int, processes: int) -> Iter
         num_classes: C.
         processes: How many workers; each computes on one core.
     """
-    with ExitStack() as stack, _one_blas_thread():
+    with ExitStack() as stack, one_blas_thread():
         workers = [
             stack.enter_context(
                 ProcessPoolExecutor(1, get_context("spawn"), _load_share, (paths[worker::processes],))
@@ -108,20 +106,6 @@ def open_trials(paths: Sequence[Path], num_classes: int, processes: int) -> Iter
         for worker in workers:  # start the processes while the environment is as they need it
             worker.submit(int)
         yield Trials(workers, num_classes)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 _share: list[Record] = []

@@ -13,6 +13,8 @@ from prm_export.errors import ExportError
 from prm_export.passes.peak_find import mark_peaks
 
 SIDES = (-2, -1)
+FAINTEST = 1e-7
+"""As in ``prm_train.soft_proposal``."""
 
 
 def add_class_scores(model: ir.Model, M: ir.Value, name: str, options: Mapping[str, Any]) -> ir.Model:
@@ -25,7 +27,7 @@ def add_class_scores(model: ir.Model, M: ir.Value, name: str, options: Mapping[s
         options: Its parameters, as in ``prm_train.aggregation``.
 
     Raises:
-        ExportError: If the aggregation is unknown.
+        ExportError: If the aggregation is unknown, or wants features and M is not made by a 1×1 convolution.
     """
     if name not in AGGREGATIONS:
         known = ", ".join(AGGREGATIONS)
@@ -87,6 +89,52 @@ def _max_min(
     return emitter.op("Add", mean_of(k_plus, largest=1), lowest)
 
 
+def _soft_proposal(emitter: Emitter, M: ir.Value, epsilon: float = 0.15) -> ir.Value:
+    features = _cells(emitter, _classifier_input(M))  # [N, K, n]
+    dissimilarity = _distances(emitter, features)
+    width = emitter.op("Gather", emitter.sides(M), emitter.constant(1, np.int64))
+    n = _count(emitter, M)
+    cell = emitter.op(
+        "Range", emitter.constant(0, np.int64), emitter.op("Squeeze", n), emitter.constant(1, np.int64)
+    )
+    rows_and_columns = [emitter.op("Div", cell, width), emitter.op("Mod", cell, width)]
+    places = emitter.op(
+        "Concat",
+        *(emitter.op("Unsqueeze", place, emitter.int64(0, 1)) for place in rows_and_columns),
+        axis=1,
+    )
+    distance = _distances(emitter, emitter.op("Cast", places, to=ir.DataType.FLOAT))
+    reach = emitter.op("Mul", emitter.op("Cast", n, to=ir.DataType.FLOAT), emitter.constant(-2 * epsilon**2))
+    near = emitter.op("Exp", emitter.op("Div", emitter.op("Mul", distance, distance), reach))
+    degree = emitter.op("ReduceSum", emitter.op("Mul", dissimilarity, near), emitter.int64(1), keepdims=1)
+    degree = emitter.op("Add", degree, emitter.constant(FAINTEST))
+    proposal = emitter.op("Div", degree, emitter.op("ReduceSum", degree, emitter.int64(-1), keepdims=1))
+    return emitter.op(
+        "ReduceSum", emitter.op("Mul", _cells(emitter, M), proposal), emitter.int64(-1), keepdims=0
+    )
+
+
+def _classifier_input(M: ir.Value) -> ir.Value:
+    classifier = M.producer()
+    inputs = () if classifier is None or classifier.op_type != "Conv" else classifier.inputs
+    features, weight = (*inputs[:2], None, None)[:2]
+    if features is None or weight is None or weight.shape is None or weight.shape[2:] != (1, 1):
+        raise ExportError(
+            "aggregation 'spn' reads the features under the class layer, which is no 1×1 convolution"
+        )
+    return features
+
+
+def _distances(emitter: Emitter, vectors: ir.Value) -> ir.Value:
+    """Euclidean distances [N, n, n] between the columns of [N, K, n]."""
+    lengths = emitter.op("ReduceSumSquare", vectors, emitter.int64(1), keepdims=1)
+    transposed = emitter.op("Transpose", vectors, perm=[0, 2, 1])
+    both = emitter.op("Add", lengths, emitter.op("Transpose", lengths, perm=[0, 2, 1]))
+    twice = emitter.op("Mul", emitter.op("MatMul", transposed, vectors), emitter.constant(2.0))
+    # rounding makes tiny squares negative
+    return emitter.op("Sqrt", emitter.op("Relu", emitter.op("Sub", both, twice)))
+
+
 def _lower_median(emitter: Emitter, M: ir.Value) -> ir.Value:
     half = emitter.op("Div", emitter.op("Add", _count(emitter, M), emitter.int64(1)), emitter.int64(2))
     lower, _ = emitter.ops("TopK", 2, _cells(emitter, M), half, largest=0)
@@ -108,4 +156,5 @@ AGGREGATIONS: dict[str, Callable[..., ir.Value]] = {
     "max": _max,
     "lse": _log_sum_exp,
     "maxmin": _max_min,
+    "spn": _soft_proposal,
 }

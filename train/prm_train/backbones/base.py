@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from itertools import chain
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ class Backbone(nn.Module, ABC):
     Attributes:
         out_channels: Channels of the features.
         stride: Input pixels per feature cell; input sides are multiples of it.
+        frozen_blocks: How many of the lowest blocks ``freeze`` has frozen, and the stem with them.
         taps: Indices of the blocks whose outputs serve as proposal features.
         mean: Per-channel mean that inputs are shifted by, RGB on 0..255.
         std: Per-channel scale that inputs are divided by, RGB on 0..255.
@@ -41,7 +43,8 @@ class Backbone(nn.Module, ABC):
 
     out_channels: int
     taps: tuple[int, ...]
-    _frozen: int = 0
+    frozen_blocks: int = 0
+    _frozen_head: bool = False
     _frozen_statistics: bool = False
 
     @property
@@ -54,6 +57,11 @@ class Backbone(nn.Module, ABC):
         """The modules below the first block."""
         return ()
 
+    @property
+    def head_modules(self) -> Sequence[nn.Module]:
+        """The modules above the last block."""
+        return ()
+
     def stem(self, x: Tensor) -> Tensor:
         """Everything before the first block."""
         return x
@@ -64,7 +72,19 @@ class Backbone(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of normalised pictures [N, 3, H, W]: [N, out_channels, H / stride, W / stride]."""
-        return self.forward_with_blocks(x, ())[0]
+        return self.upper(self.lower(x))
+
+    def lower(self, x: Tensor) -> Tensor:
+        """What the frozen stem and blocks make of normalised pictures [N, 3, H, W]; with none frozen, x."""
+        if not self.frozen_blocks:
+            return x
+        return reduce(_apply, self.blocks[: self.frozen_blocks], self.stem(x))
+
+    def upper(self, y: Tensor) -> Tensor:
+        """Features [N, out_channels, H / stride, W / stride] from what ``lower`` gave."""
+        if not self.frozen_blocks:
+            y = self.stem(y)
+        return self.head(reduce(_apply, self.blocks[self.frozen_blocks :], y))
 
     def forward_with_blocks(self, x: Tensor, indices: Iterable[int]) -> tuple[Tensor, dict[int, Tensor]]:
         """As ``forward``, with the outputs [N, C_i, h_i, w_i] of the blocks of the given indices."""
@@ -77,13 +97,14 @@ class Backbone(nn.Module, ABC):
                 outputs[index] = x
         return self.head(x), outputs
 
-    def freeze(self, blocks: int, *, statistics: bool = False) -> None:
+    def freeze(self, blocks: int, *, head: bool = False, statistics: bool = False) -> None:
         """Freeze the stem and the first blocks: no gradients, batch norm in eval mode even while training.
 
         No gradient is needed by anything below the first trained block, so autograd records nothing there.
 
         Args:
             blocks: How many blocks; 0 trains everything, the stem too.
+            head: Whether the head is frozen with them.
             statistics: Whether batch norm above them stays in eval mode too, while its scale and shift learn.
 
         Raises:
@@ -91,7 +112,8 @@ class Backbone(nn.Module, ABC):
         """
         if not 0 <= blocks <= len(self.blocks):
             raise PrmError(f"{blocks} blocks cannot be frozen: this backbone has 0 to {len(self.blocks)}")
-        self._frozen = blocks
+        self.frozen_blocks = blocks
+        self._frozen_head = head
         self._frozen_statistics = statistics
         self.requires_grad_(True)
         for module in self._frozen_modules():
@@ -110,4 +132,10 @@ class Backbone(nn.Module, ABC):
         return self
 
     def _frozen_modules(self) -> Iterable[nn.Module]:
-        return chain(self.stem_modules, self.blocks[: self._frozen]) if self._frozen else ()
+        frozen = chain(self.stem_modules, self.blocks[: self.frozen_blocks]) if self.frozen_blocks else ()
+        return chain(frozen, self.head_modules if self._frozen_head else ())
+
+
+def _apply(x: Tensor, block: nn.Module) -> Tensor:
+    y: Tensor = block(x)
+    return y

@@ -131,6 +131,11 @@ class EfficientNetLite(Backbone):
         """The stem's convolution and batch norm."""
         return (self._conv_stem, self._bn0)
 
+    @property
+    def head_modules(self) -> Sequence[nn.Module]:
+        """The head's convolution and batch norm."""
+        return (self._conv_head, self._bn1)
+
     def stem(self, x: Tensor) -> Tensor:
         """[N, 3, H, W] to [N, 32, H / 2, W / 2]."""
         return F.relu6(self._bn0(self._conv_stem(x)))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prm_runtime.console import PrmError, print_version
+from prm_runtime.console import PrmError
 
 RECIPE = "Recipe (override --config)"
 HARDWARE = "Hardware"
@@ -45,7 +45,9 @@ def train(
     ] = None,
     aggregation: Annotated[
         str | None,
-        typer.Option(help="Scores from maps: peak, average, max, lse or maxmin.", rich_help_panel=RECIPE),
+        typer.Option(
+            help="Scores from maps: peak, average, max, lse, maxmin or spn.", rich_help_panel=RECIPE
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", rich_help_panel=RECIPE)] = None,
     batch_size: Annotated[
@@ -64,6 +66,19 @@ def train(
         int | None,
         typer.Option(help="Leave so many of the lowest blocks as they are.", rich_help_panel=RECIPE),
     ] = None,
+    frozen_backbone: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave the whole backbone as it is, the classifier alone learns.", rich_help_panel=RECIPE
+        ),
+    ] = None,
+    cached_views: Annotated[
+        int | None,
+        typer.Option(
+            help="Compute the frozen part once for so many views of each picture; 0 keeps nothing.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.", rich_help_panel=RECIPE)] = None,
     precision: Annotated[
         str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.", rich_help_panel=RECIPE)
@@ -75,9 +90,14 @@ def train(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that decode pictures.", rich_help_panel=HARDWARE)
     ] = min(4, os.cpu_count() or 1),
-    _version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
-    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of cached features; runs that freeze the same share it. Default: OUT/features.",
+            rich_help_panel=HARDWARE,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a classifier with peak stimulation from image-level labels alone.
 
@@ -108,6 +128,8 @@ def train(
         "learning_rate": learning_rate,
         "head_learning_rate": head_learning_rate,
         "frozen_blocks": frozen_blocks,
+        "frozen_backbone": frozen_backbone,
+        "cached_views": cached_views,
         "seed": seed,
         "precision": precision,
     }
@@ -129,5 +151,5 @@ def train(
     except (ValueError, RuntimeError, ImportError) as error:
         raise PrmError(f"--accelerator, --devices or --precision cannot be had here: {error}") from error
     fabric.launch()
-    settings = RunSettings(out, workers, resume, f"{data.resolve().name} {split}")
+    settings = RunSettings(out, workers, resume, f"{data.resolve().name} {split}", cache)
     Trainer(fabric, recipe, train_set, val_set, settings).run()
