@@ -133,9 +133,9 @@ def test_soft_proposals_are_held_to_the_features_of_torch(
 ) -> None:
     options = tiny.options(aggregation="spn", half_weights=half_weights)
     graphs = build_graphs(tiny.classifier, options)
-    assert all(check.passed for check in verify(graphs, tiny.model, options, image))
+    assert all(check.passed for check in verify(graphs, tiny.model.forward_with_features, options, image))
     average = build_graphs(tiny.classifier, tiny.options(aggregation="average", half_weights=half_weights))
-    checks = verify(average, tiny.model, options, image)
+    checks = verify(average, tiny.model.forward_with_features, options, image)
     assert [check.name for check in checks if not check.passed] == ["class scores vs aggregation"]
 
 
