@@ -122,6 +122,9 @@ class RetrievalSettings:
 
     Attributes:
         method: ``"walk"`` or ``"eq6"``.
+        presence_from: What the strength of a class is made of: ``"maps"`` is ``max M_c + s_c``, for networks
+            that were trained on several classes a picture; ``"softmax"`` is the log-odds of c in the softmax
+            over s, for networks that were trained on one class a picture.
         presence: Strength in logits that a class has to exceed to be taken as present.
         peak_floor: Response that a peak has to exceed to count.
         peak_ratio: Smallest response of a peak relative to the best peak of its class.
@@ -141,6 +144,7 @@ class RetrievalSettings:
     """
 
     method: Literal["eq6", "walk"] = "walk"
+    presence_from: Literal["maps", "softmax"] = "maps"
     presence: float = 6.0
     peak_floor: float = 2.0
     peak_ratio: float = 0.3
