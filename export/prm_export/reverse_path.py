@@ -9,9 +9,16 @@ import onnx_ir as ir
 
 from prm_export.emit import attributes_of, constant_of, input_of, node_name
 from prm_export.errors import ExportError
+from prm_export.walks import (
+    ACTIVATIONS,
+    PASS_THROUGH,
+    activation_of,
+    ancestors,
+    carrying_inputs,
+    descendants,
+    separators,
+)
 
-ACTIVATIONS = {"Relu", "Clip"}
-PASS_THROUGH = {"Identity", "Dropout"}
 # two multiples of 32 that leave different remainders at every stride above 32
 PROBE_HEIGHT, PROBE_WIDTH = 448, 352
 
@@ -78,7 +85,7 @@ def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> Reverse
     shapes = infer_shapes(model, PROBE_HEIGHT, PROBE_WIDTH)
     head = input_of(top)
     stop = choose_stop(image, head, stop_stride, shapes)
-    between = _ancestors(head) & _descendants(stop)
+    between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
     turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
     return ReversePath(top, stop, nodes, shapes, turned)
@@ -102,15 +109,12 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
         ExportError: If no value qualifies.
     """
     found = set()
-    for value in _separators(image, head):
-        if (
-            any(node.op_type in ACTIVATIONS | PASS_THROUGH for node in value.consumers())
-            and value is not image
-        ):
+    for value in separators(image, head, carrying_inputs):
+        moves_on = any(node.op_type in ACTIVATIONS | PASS_THROUGH for node in value.consumers())
+        if value is not image and (moves_on or activation_of(value) is not None):
             continue
-        side = _known(shapes, value)[2]
-        found.add(round(PROBE_HEIGHT / side))
-        if side * stride == PROBE_HEIGHT and (value is image or stride > 1):
+        found.add(round(PROBE_HEIGHT / _known(shapes, value)[2]))  # layers without padding lose some cells
+        if max(found) == stride and (value is image or stride > 1):
             return value
     strides = ", ".join(map(str, sorted(found)))
     raise ExportError(
@@ -137,7 +141,7 @@ def infer_shapes(model: ir.Model, height: int, width: int) -> Shapes:
 
 def _top_convolution(M: ir.Value) -> ir.Node:
     producer = M.producer()
-    while producer is not None and producer.op_type in PASS_THROUGH:
+    while producer is not None and producer.op_type in PASS_THROUGH | ACTIVATIONS:
         producer = input_of(producer).producer()
     if producer is None or producer.op_type != "Conv":
         found = "the graph's input" if producer is None else node_name(producer)
@@ -149,41 +153,3 @@ def _top_convolution(M: ir.Value) -> ir.Node:
             f"{node_name(producer)}: the class response maps have to come out of a plain 1×1 Conv"
         )
     return producer
-
-
-def _separators(image: ir.Value, head: ir.Value) -> list[ir.Value]:
-    """The values that every path from the image to the head runs through, nearest to the image first."""
-    between = _ancestors(head) & _descendants(image)
-    separators = [image]
-    open_edges = {(image, node) for node in image.consumers() if node in between}
-    for node in (node for node in image.graph or () if node in between):  # in topological order
-        V = node.outputs[0]
-        open_edges = {edge for edge in open_edges if edge[1] is not node}
-        open_edges |= {(V, consumer) for consumer in V.consumers() if consumer in between}
-        if all(source is V for source, _ in open_edges):
-            separators.append(V)
-    return separators
-
-
-def _ancestors(value: ir.Value) -> set[ir.Node]:
-    found: set[ir.Node] = set()
-    frontier = [value.producer()]
-    while frontier:
-        node = frontier.pop()
-        if node is None or node in found:
-            continue
-        found.add(node)
-        frontier.extend(source.producer() for source in node.inputs if source is not None)
-    return found
-
-
-def _descendants(value: ir.Value) -> set[ir.Node]:
-    found: set[ir.Node] = set()
-    frontier = list(value.consumers())
-    while frontier:
-        node = frontier.pop()
-        if node in found:
-            continue
-        found.add(node)
-        frontier.extend(consumer for output in node.outputs for consumer in output.consumers())
-    return found

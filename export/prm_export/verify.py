@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from prm_export.errors import ExportError
+from prm_export.material import Reference
 from prm_export.oracle import Oracle
 from prm_export.oracle_peaks import peak_table
 from prm_export.pipeline import GraphOptions, Graphs
 from prm_runtime.backends import create_backend
 from prm_runtime.sources.pictures import read_picture
 from prm_train.aggregation import class_scores, create_aggregation
-from prm_train.fcn import FullyConvolutional
 
 PICTURE = "assets/chelsea.jpg"
 PEAKS = 3
@@ -53,7 +53,7 @@ def packaged_picture() -> NDArray[np.uint8]:
 
 
 def verify(
-    graphs: Graphs, model: FullyConvolutional, options: GraphOptions, image: NDArray[np.float32]
+    graphs: Graphs, reference: Reference, options: GraphOptions, image: NDArray[np.float32]
 ) -> list[Check]:
     """Run the graphs in ONNX Runtime and compare every output.
 
@@ -63,7 +63,7 @@ def verify(
 
     Args:
         graphs: The graphs.
-        model: The network they were made from.
+        reference: The network they were made from, run by torch: class maps and features of an image.
         options: What they were built with.
         image: Normalised picture, float32 [1, 3, H, W].
     """
@@ -71,7 +71,7 @@ def verify(
     outputs = backend.compile(graphs.forward.SerializeToString()).run({"image": image})
     M = outputs["class_maps"]
     with torch.inference_mode():
-        expected_M, features = model.forward_with_features(torch.from_numpy(image))
+        expected_M, features = reference(torch.from_numpy(image))
         aggregation = create_aggregation(options.aggregation, **options.aggregation_options)
         U = _class_layer_input(graphs.classifier, image)
         expected_s = class_scores(aggregation, torch.from_numpy(M), torch.from_numpy(U))

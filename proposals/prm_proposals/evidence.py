@@ -12,6 +12,8 @@ from prm_proposals.gallery import Gallery
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings
 
+_SMALLEST_CHANCE = 1e-12  # keeps log-odds finite
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -93,16 +95,37 @@ def raw_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.float
     return strength
 
 
+def softmax_log_odds(class_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-odds of each class in the softmax over the class scores, float32 [C].
+
+    With one class a picture a network learns which class it is rather than, and nothing about how large a
+    response means presence. A single class has nothing to be told from and keeps its score.
+
+    Example:
+        >>> softmax_log_odds(np.float32([2.0, 0.0])).round(3).tolist()
+        [2.0, -2.0]
+    """
+    if len(class_scores) == 1:
+        return class_scores
+    weights = np.exp(class_scores.astype(np.float64) - class_scores.max())
+    p = np.clip(weights / weights.sum(), _SMALLEST_CHANCE, 1 - _SMALLEST_CHANCE)
+    return np.asarray(np.log(p / (1 - p)), dtype=np.float32)
+
+
 def class_strength(
     class_maps: NDArray[np.float32], class_scores: NDArray[np.float32], settings: RetrievalSettings
 ) -> NDArray[np.float32]:
-    """How present each class is, in logits, float32 [C]: ``(max M_c + s_c - offset_c) / scale_c``.
+    """How present each class is, in logits, float32 [C]: ``(strength_c - offset_c) / scale_c``.
+
+    ``settings.presence_from`` says what the strength is: :func:`raw_strength` or :func:`softmax_log_odds`.
 
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
     offsets, scales = _calibration(settings, len(class_maps))
-    return np.asarray((raw_strength(class_maps, class_scores) - offsets) / scales, dtype=np.float32)
+    from_maps = settings.presence_from == "maps"
+    strength = raw_strength(class_maps, class_scores) if from_maps else softmax_log_odds(class_scores)
+    return np.asarray((strength - offsets) / scales, dtype=np.float32)
 
 
 def peak_strength(

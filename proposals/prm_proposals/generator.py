@@ -92,21 +92,21 @@ class ProposalGenerator:
         }
         pixels = float(graph.labels.size)
         settings = self.settings
-        bits, pairs, areas, ranks = [], [], [], []
+        bits, parts, areas, ranks = [], [], [], []
         nodes = 0
         for tree_settings in settings.trees:
             cues = _cues(graph, tree_settings, pooled)
             tree = merge_tree(graph, cues, tree_settings.boundary, tree_settings.size_power)
             candidates = tree_candidates(tree, settings.min_area * pixels, settings.max_area * pixels)
             bits.append(node_bits(graph.count, tree.children))
-            pairs.append(candidates.pairs + np.int32(nodes))
+            parts.append(candidates.parts + np.int32(nodes))
             areas.append(candidates.areas)
             ranks.append(candidates.ranks)
             nodes += len(tree.sizes)
         order = np.argsort(-np.concatenate(ranks), kind="stable")
         _, members = suppress(
             np.concatenate(bits),
-            np.concatenate(pairs)[order],
+            np.concatenate(parts)[order],
             np.concatenate(areas)[order],
             graph.sizes,
             settings.suppression_iou,

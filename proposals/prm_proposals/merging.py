@@ -33,6 +33,14 @@ class MergeTree:
     distances: NDArray[np.float32]
     borders: NDArray[np.float32]
 
+    @property
+    def parents(self) -> NDArray[np.int32]:
+        """The node that each node was merged into, T at a root, int32 [T]: n lived until it was made."""
+        parents = np.full(len(self.sizes), len(self.sizes), np.int32)
+        leaves = len(self.sizes) - len(self.children)
+        parents[self.children] = np.arange(leaves, len(self.sizes), dtype=np.int32)[:, None]
+        return parents
+
 
 def merge_tree(
     graph: RegionGraph, cues: NDArray[np.float32], boundary_weight: float, size_power: float

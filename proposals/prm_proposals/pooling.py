@@ -58,13 +58,11 @@ def _pool(features, labels, count):  # type: ignore[no-untyped-def]
                 w10 = wy[y] - w11
                 w01 = wx[x] - w11
                 w00 = np.float32(1) - wy[y] - w01
+                f00, f01 = features[y0[y], x0[x]], features[y0[y], x1[x]]
+                f10, f11 = features[y1[y], x0[x]], features[y1[y], x1[x]]
+                into = sums[region]
                 for c in range(channels):
-                    sums[region, c] += (
-                        w00 * features[y0[y], x0[x], c]
-                        + w01 * features[y0[y], x1[x], c]
-                        + w10 * features[y1[y], x0[x], c]
-                        + w11 * features[y1[y], x1[x], c]
-                    )
+                    into[c] += w00 * f00[c] + w01 * f01[c] + w10 * f10[c] + w11 * f11[c]
         for region in range(count):
             unsampled[region] = samples[region] == 0
         if not unsampled.any():

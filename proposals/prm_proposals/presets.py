@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from prm_proposals.settings import ProposalSettings, TreeSettings
 
@@ -17,9 +18,21 @@ LIVE = ProposalSettings(
 )
 """Trees over the block outputs of an EfficientNet-Lite0, which its forward graph hands out for nothing."""
 
+OFFLINE = replace(
+    LIVE,
+    long_side=448,
+    max_proposals=3000,
+    trees=(
+        *LIVE.trees,
+        TreeSettings(boundary=0.2, features=("block4", "block14")),
+        TreeSettings(boundary=0.7, lab=0.1),
+    ),
+)
+"""More trees of more colours and features on a finer grid, where a picture may take three times as long."""
+
 
 def for_taps(taps: Collection[str]) -> ProposalSettings:
-    """The best preset for a network that offers the feature maps ``taps``.
+    """The preset for live pictures of a network that offers the feature maps ``taps``.
 
     Example:
         >>> for_taps(["block4", "block10", "block14", "block15"]) is LIVE

@@ -98,11 +98,11 @@ class SelectiveSearch:
         from_top = np.concatenate([np.arange(len(children))[::-1] for children in trees])
         order = np.argsort(from_top, kind="stable")
         share = areas[order] / graph.labels.size
-        order = order[(share >= settings.min_area) & (share <= settings.max_area)].astype(np.int32)
+        kept = order[(share >= settings.min_area) & (share <= settings.max_area)].astype(np.int32)
         _, members = suppress(
             bits,
-            np.stack([order, order], axis=1),
-            areas[order],
+            kept[:, None],
+            areas[kept],
             graph.sizes,
             settings.suppression_iou,
             settings.max_proposals,

@@ -84,16 +84,18 @@ class WalkSettings:
         restart: Weight of a superpixel's own prior per pixel, against its connections.
         peak_similarity: Weight of two PRMs' Bhattacharyya overlap when peaks are grouped.
         peak_distance: Distance of two peaks in class-map cells that counts 1 against grouping them.
+        least_part: Parts of a region that are apart and below this share of the picture are left out.
     """
 
     foreground_level: float = 0.15
     foreground_scale: float = 0.1
-    background: float = 0.0
-    boundary_scale: float = 1.5
-    lab_scale: float = 10.0
-    restart: float = 0.001
-    peak_similarity: float = 2.5
+    background: float = 3.0
+    boundary_scale: float = 3.0
+    lab_scale: float = 16.0
+    restart: float = 0.05
+    peak_similarity: float = 0.5
     peak_distance: float = 8.0
+    least_part: float = 0.001
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ class RefineSettings:
         area: Logits of score per logarithm of an instance's share of the picture.
     """
 
-    tightness: float = 0.5
-    rank: float = 2.0
-    agreement: float = 20.0
+    tightness: float = 1.0
+    rank: float = 1.0
+    agreement: float = 30.0
     area: float = 4.0
 
 
@@ -120,6 +122,9 @@ class RetrievalSettings:
 
     Attributes:
         method: ``"walk"`` or ``"eq6"``.
+        presence_from: What the strength of a class is made of: ``"maps"`` is ``max M_c + s_c``, for networks
+            that were trained on several classes a picture; ``"softmax"`` is the log-odds of c in the softmax
+            over s, for networks that were trained on one class a picture.
         presence: Strength in logits that a class has to exceed to be taken as present.
         peak_floor: Response that a peak has to exceed to count.
         peak_ratio: Smallest response of a peak relative to the best peak of its class.
@@ -139,6 +144,7 @@ class RetrievalSettings:
     """
 
     method: Literal["eq6", "walk"] = "walk"
+    presence_from: Literal["maps", "softmax"] = "maps"
     presence: float = 6.0
     peak_floor: float = 2.0
     peak_ratio: float = 0.3

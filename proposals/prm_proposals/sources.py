@@ -8,14 +8,14 @@ from prm_proposals.gallery_folder import GalleryFolder
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.onnx_masks import OnnxMasks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.presets import LIVE, NO_NETWORK
+from prm_proposals.presets import LIVE, NO_NETWORK, OFFLINE
 from prm_proposals.selective_search import SelectiveSearch
 from prm_proposals.settings import ProposalSettings
 
 __all__ = ["DEFAULT", "Picture", "ProposalSource", "create_source"]
 
 DEFAULT = "default"
-_PRESETS = {"no-network": NO_NETWORK, "live": LIVE}
+_PRESETS = {"no-network": NO_NETWORK, "live": LIVE, "offline": OFFLINE}
 _SELECTIVE_SEARCH = "selective-search"
 
 
@@ -23,8 +23,9 @@ def create_source(name: str, settings: ProposalSettings, threads: int | None = N
     """The proposal source that ``name`` stands for.
 
     Args:
-        name: ``default`` (the generator with ``settings``), ``no-network`` or ``live`` (with that preset),
-            ``selective-search``, the path of an ``.onnx`` file of masks, or of a folder of galleries.
+        name: ``default`` (the generator with ``settings``), ``no-network``, ``live`` or ``offline`` (with
+            that preset), ``selective-search``, the path of an ``.onnx`` file of masks, or of a folder of
+            galleries.
         settings: Proposal settings of the model in use.
         threads: CPU threads of an ``.onnx`` file; None leaves the choice to ONNX Runtime.
 

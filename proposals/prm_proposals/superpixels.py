@@ -74,7 +74,9 @@ def _segment(image, scale, min_size):  # type: ignore[no-untyped-def]
     parent = np.arange(count).astype(np.int32)
     size = np.ones(count, np.int32)
     threshold = np.full(count, np.float32(scale))  # Int(C) + k / |C|
+    refused = np.empty(order.size, np.int32)
     for grow in (True, False):
+        left = 0
         for edge in order:
             p = edge >> 1
             a = _find(parent, p)
@@ -91,6 +93,10 @@ def _segment(image, scale, min_size):  # type: ignore[no-untyped-def]
                 parent[b] = a
                 size[a] += size[b]
                 threshold[a] = weights[edge] + np.float32(scale) / size[a]
+            else:
+                refused[left] = edge
+                left += 1
+        order = refused[:left]
     names = np.full(count, -1, np.int32)
     labels = np.empty((height, width), np.int32)
     regions = 0

@@ -30,7 +30,7 @@ def node_bits(leaves: int, children: NDArray[np.int32]) -> NDArray[np.uint8]:
 
 
 @njit(cache=True, nogil=True)
-def _suppress(bits, pairs, areas, sizes, iou, most):  # type: ignore[no-untyped-def]
+def _suppress(bits, parts, areas, sizes, iou, most):  # type: ignore[no-untyped-def]
     row_bytes = bits.shape[1]
     # pixels[b, v]: pixels of the superpixels whose bits are set in value v of byte b
     pixels = np.zeros((row_bytes, 256), np.float32)
@@ -46,8 +46,8 @@ def _suppress(bits, pairs, areas, sizes, iou, most):  # type: ignore[no-untyped-
 
     # An overlap beyond `iou` needs areas within that ratio: duplicates lie in three buckets of log area.
     step = -np.log(iou)
-    bucket_of = np.empty(len(pairs), np.int32)
-    for n in range(len(pairs)):
+    bucket_of = np.empty(len(parts), np.int32)
+    for n in range(len(parts)):
         bucket_of[n] = int(np.log(areas[n]) / step) + 1
     head = np.full(bucket_of.max() + 2, -1, np.int32)
     following = np.empty(most, np.int32)
@@ -55,12 +55,15 @@ def _suppress(bits, pairs, areas, sizes, iou, most):  # type: ignore[no-untyped-
     kept = np.empty(most, np.int32)
     rows = np.empty((most, row_bytes), np.uint8)
     count = 0
-    for n in range(len(pairs)):
+    for n in range(len(parts)):
         if count == most:
             break
         row = rows[count]
         for byte in range(row_bytes):
-            row[byte] = bits[pairs[n, 0], byte] | bits[pairs[n, 1], byte]
+            row[byte] = bits[parts[n, 0], byte]
+        for part in range(1, parts.shape[1]):
+            for byte in range(row_bytes):
+                row[byte] |= bits[parts[n, part], byte]
         duplicate = False
         for bucket in range(bucket_of[n] - 1, bucket_of[n] + 2):
             other = head[bucket]
@@ -88,7 +91,7 @@ def _suppress(bits, pairs, areas, sizes, iou, most):  # type: ignore[no-untyped-
 
 def suppress(
     bits: NDArray[np.uint8],
-    pairs: NDArray[np.int32],
+    parts: NDArray[np.int32],
     areas: NDArray[np.float32],
     sizes: NDArray[np.float32],
     iou: float,
@@ -98,7 +101,7 @@ def suppress(
 
     Args:
         bits: Superpixels of tree nodes, uint8 [T, ceil(K / 8)] (:func:`node_bits`).
-        pairs: Candidates in order of rank, each the union of two rows of ``bits``, int32 [N, 2].
+        parts: Candidates in order of rank, each the union of the given rows of ``bits``, int32 [N, n].
         areas: Pixels of each candidate, float32 [N], all >= 1.
         sizes: Pixels of each superpixel, float32 [K].
         iou: Largest overlap of two kept candidates, in (0, 1).
@@ -107,8 +110,8 @@ def suppress(
     Returns:
         ``(kept, members)``: indices of the kept candidates, int32 [n]; their superpixels, bool [n, K].
     """
-    if len(pairs) == 0:
+    if len(parts) == 0:
         return np.zeros(0, np.int32), np.zeros((0, len(sizes)), bool)
-    kept, rows = _suppress(bits, pairs, areas, sizes, iou, most)
+    kept, rows = _suppress(bits, parts, areas, sizes, iou, most)
     members = np.unpackbits(rows, axis=1, count=len(sizes), bitorder="little").astype(bool)
     return kept, members

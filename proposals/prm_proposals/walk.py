@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, diags_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from prm_proposals.evidence import Evidence, Retrieved
@@ -94,7 +95,10 @@ class WalkRetrieval:
         self.settings = settings
 
     def __call__(self, evidence: Evidence) -> Retrieved:
-        """Instances of one frame, best first: one per group of peaks that wins any superpixel."""
+        """Instances of one frame, best first: the connected parts of what each group of peaks wins.
+
+        Every part goes by the best peak of its group; the largest owns the group's peaks.
+        """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
         owners = np.full(len(peak_classes), -1, np.int64)
         if len(peak_classes) == 0:
@@ -140,11 +144,11 @@ class WalkRetrieval:
                 column_of_split += count
             for g in range(count):
                 member = inside & (split == g)
-                if member.any():
-                    peaks = own[groups[own] == g]
-                    best_peaks.append(int(peaks[evidence.peak_scores[peaks].argmax()]))
-                    members.append(member)
-                    owned.append(peaks)
+                peaks = own[groups[own] == g]
+                parts = connected_parts(member, graph, settings.least_part)
+                members += parts
+                best_peaks += [int(peaks[evidence.peak_scores[peaks].argmax()])] * len(parts)
+                owned += [peaks if part is parts[0] else peaks[:0] for part in parts]
         best = np.array(best_peaks, np.int64)
         order = np.argsort(-scores[best], kind="stable")
         for instance, source in enumerate(order):
@@ -152,6 +156,27 @@ class WalkRetrieval:
         best = best[order]
         stacked = np.array(members, bool).reshape(-1, graph.count)[order]
         return Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+
+
+def connected_parts(member: NDArray[np.bool_], graph: RegionGraph, least: float) -> list[NDArray[np.bool_]]:
+    """The connected parts of a union of superpixels, the largest first: an object is in one piece.
+
+    Args:
+        member: bool [K].
+        graph: Superpixels.
+        least: Parts below this share of the picture are left out, except the largest.
+
+    Returns:
+        bool [K] each; none if ``member`` is empty.
+    """
+    i, j = graph.edges.T
+    inside = member[i] & member[j]
+    joined = coo_array((np.ones(inside.sum()), (i[inside], j[inside])), shape=(graph.count, graph.count))
+    _, part = connected_components(joined, directed=False)
+    pixels = np.bincount(part, weights=graph.sizes * member)
+    order = np.argsort(-pixels, kind="stable")
+    kept = [k for place, k in enumerate(order) if pixels[k] > (least * graph.sizes.sum() if place else 0)]
+    return [member & (part == k) for k in kept]
 
 
 def _responsibilities(mass: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -10,6 +10,9 @@ from prm_proposals.settings import ProposalSettings, RetrievalSettings
 
 SCHEMA_VERSION: Final = 1
 
+MASK_LOGITS: Final = "mask_logits"
+"""Output of the forward graph, float32 [1, 1 + C, h, w], of models that have a mask head."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -80,3 +83,8 @@ class Manifest(_Model):
     retrieval: RetrievalSettings = RetrievalSettings()
     provenance: Provenance
     sha256: dict[str, str] = {}
+
+    @property
+    def has_mask_head(self) -> bool:
+        """Whether the forward graph says where background and classes are."""
+        return any(spec.name == MASK_LOGITS for spec in self.forward.outputs)

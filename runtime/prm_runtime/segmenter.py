@@ -26,11 +26,9 @@ from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
 from prm_runtime.instances import Instances, mask_boxes
+from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.preprocess import preprocess
 from prm_runtime.timing import StageTimes
-
-MASK_LOGITS = "mask_logits"
-"""Output of the forward graph, float32 [1, 1 + C, h, w], of models that have a mask head."""
 
 
 class Segmenter:
@@ -66,7 +64,7 @@ class Segmenter:
             backend: The engine to run it on.
             settings: Retrieval settings; the bundle's own if None.
             proposals: Where proposals come from; the generator with the bundle's settings if None. The
-                superpixels are the bundle's in any case.
+                superpixels are a generator's own, and the bundle's with any other source.
             min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
                 settings let through, which is what average precision wants.
             classes: Names of the classes to return; all if None.
@@ -82,10 +80,11 @@ class Segmenter:
         self._min_score = min_score
         self._wanted = None if classes is None else class_indices(classes, manifest.classes)
         self._manifest = manifest
-        self._generator = ProposalGenerator(manifest.proposals)
+        self._generator = (
+            proposals if isinstance(proposals, ProposalGenerator) else ProposalGenerator(manifest.proposals)
+        )
         self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
-        self._has_mask_head = MASK_LOGITS in {spec.name for spec in manifest.forward.outputs}
         self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
         _check_outputs(
             bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
@@ -164,7 +163,7 @@ class Segmenter:
             features = {feature: maps[feature][0] for feature in self._features}
             gallery = self._proposals(Picture(frame, graph, features, name))
         mask_logits = None
-        if self._has_mask_head:
+        if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):
                 mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
         return Evidence(

@@ -73,10 +73,11 @@ def test_a_record_gives_what_the_segmenter_gives(colour_bundle, tree, records, m
         np.testing.assert_allclose(recorded.iou, mask_iou(found.masks, truth), atol=0.03)
 
 
+@pytest.mark.parametrize("mask_head", [False, True])
 @pytest.mark.parametrize("method", ["walk", "eq6"])
-def test_capture_keeps_every_peak_that_a_candidate_may_want(method):
+def test_capture_keeps_every_peak_that_a_candidate_may_want(method, mask_head):
     capture = capture_settings(START)
-    for parameter in parameters(method, START):
+    for parameter in parameters(method, START, mask_head=mask_head):
         if parameter.path in ("presence", "peak_floor", "peak_ratio"):
             assert get_setting(capture, parameter.path) <= min(parameter.values)
 

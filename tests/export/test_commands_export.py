@@ -14,6 +14,7 @@ from tests.fixtures.command_line import Command
 from tests.fixtures.media import write_png
 from tests.fixtures.networks import CLASSES, INPUT_SIZE, Network, write_checkpoint
 
+from prm_export import provenance
 from prm_export.commands import export as command
 from prm_export.pipeline import build_graphs
 from prm_proposals import presets
@@ -97,9 +98,9 @@ def test_the_commit_is_that_of_the_projects_own_checkout(
         )
         return done.stdout.strip()
 
-    module = tmp_path / root / "export" / "prm_export" / "commands" / "export.py"
+    module = tmp_path / root / "export" / "prm_export" / "provenance.py"
     module.parent.mkdir(parents=True)
     git("init")
     git("commit", "--allow-empty", "--message", "empty")
-    monkeypatch.setattr(command, "__file__", str(module))
-    assert command._git_commit() == (git("rev-parse", "HEAD") if is_ours else None)
+    monkeypatch.setattr(provenance, "__file__", str(module))
+    assert provenance.git_commit() == (git("rev-parse", "HEAD") if is_ours else None)

@@ -74,7 +74,10 @@ def test_a_shape_that_is_computed_at_run_time_is_refused() -> None:
 
 
 HEADS: dict[str, tuple[Callable[[SmallNet, str], str], str]] = {
-    "another operator": (lambda net, x: net.relu(x), "come out of a 1×1 Conv, but they come out of Relu"),
+    "another operator": (
+        lambda net, x: net.pool("MaxPool", x, (1, 1)),
+        "come out of a 1×1 Conv, but they come out of MaxPool",
+    ),
     "a larger kernel": (lambda net, x: net.conv(x), "Conv 'conv_1': .* come out of a plain 1×1 Conv"),
     "groups": (lambda net, x: net.conv(x, 4, (1, 1), group=2), "come out of a plain 1×1 Conv"),
 }

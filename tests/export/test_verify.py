@@ -72,7 +72,7 @@ def half_larger(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def test_sound_graphs_pass_every_check(tiny: Network, graphs: Graphs, image: NDArray[np.float32]) -> None:
-    checks = verify(graphs, tiny.model, tiny.options(), image)
+    checks = verify(graphs, tiny.model.forward_with_features, tiny.options(), image)
     assert [check.name for check in checks] == [
         "class maps vs torch",
         *(f"feature {name} vs torch" for name in tiny.model.taps),
@@ -119,7 +119,11 @@ def test_tampered_graphs_fail(
     tamper: Callable[[Graphs], Graphs],
     check: str,
 ) -> None:
-    failed = [c.name for c in verify(tamper(graphs), tiny.model, tiny.options(), image) if not c.passed]
+    failed = [
+        c.name
+        for c in verify(tamper(graphs), tiny.model.forward_with_features, tiny.options(), image)
+        if not c.passed
+    ]
     assert any(name.startswith(check) for name in failed), failed
 
 
@@ -129,43 +133,43 @@ def test_soft_proposals_are_held_to_the_features_of_torch(
 ) -> None:
     options = tiny.options(aggregation="spn", half_weights=half_weights)
     graphs = build_graphs(tiny.classifier, options)
-    assert all(check.passed for check in verify(graphs, tiny.model, options, image))
+    assert all(check.passed for check in verify(graphs, tiny.model.forward_with_features, options, image))
     average = build_graphs(tiny.classifier, tiny.options(aggregation="average", half_weights=half_weights))
-    checks = verify(average, tiny.model, options, image)
+    checks = verify(average, tiny.model.forward_with_features, options, image)
     assert [check.name for check in checks if not check.passed] == ["class scores vs aggregation"]
 
 
 def test_other_scores_than_those_of_training_fail(
     tiny: Network, graphs: Graphs, image: NDArray[np.float32]
 ) -> None:
-    checks = verify(graphs, tiny.model, tiny.options(aggregation="average"), image)
+    checks = verify(graphs, tiny.model.forward_with_features, tiny.options(aggregation="average"), image)
     assert [c.name for c in checks if not c.passed] == ["class scores vs aggregation"]
 
 
 def test_other_peaks_than_those_of_the_search_fail(
     tiny: Network, graphs: Graphs, image: NDArray[np.float32]
 ) -> None:
-    checks = verify(graphs, tiny.model, tiny.options(window=1), image)
+    checks = verify(graphs, tiny.model.forward_with_features, tiny.options(window=1), image)
     assert [c.name for c in checks if not c.passed] == ["peak table vs search: rows that differ"]
 
 
 def test_a_threshold_is_held_to_the_search_too(tiny: Network, image: NDArray[np.float32]) -> None:
     options = tiny.options(peak_threshold=0.05, half_weights=False)
-    checks = verify(build_graphs(tiny.classifier, options), tiny.model, options, image)
+    checks = verify(build_graphs(tiny.classifier, options), tiny.model.forward_with_features, options, image)
     assert all(check.passed for check in checks)
 
 
 def test_a_damaged_network_has_no_peaks(tiny: Network, graphs: Graphs, image: NDArray[np.float32]) -> None:
     damaged = edited(graphs.forward, is_kernel, lambda array: array * np.nan)
     with pytest.raises(ExportError, match=r"no peak \(all NaN\?\): the checkpoint is damaged"):
-        verify(replace(graphs, forward=damaged), tiny.model, tiny.options(), image)
+        verify(replace(graphs, forward=damaged), tiny.model.forward_with_features, tiny.options(), image)
 
 
 def test_a_network_without_evidence_is_refused(tiny: Network, image: NDArray[np.float32]) -> None:
     dead = edited(tiny.classifier, is_head, lambda array: -np.abs(array))
     graphs = build_graphs(dead, tiny.options())
     with pytest.raises(ExportError, match="no evidence below them: the checkpoint is damaged"):
-        verify(graphs, tiny.model, tiny.options(), image)
+        verify(graphs, tiny.model.forward_with_features, tiny.options(), image)
 
 
 @pytest.mark.parametrize(("error", "passes"), [(0.0, True), (0.1, True), (0.11, False), (math.nan, False)])

@@ -113,8 +113,31 @@ def instances(evidence, settings):
         for g in range(groups.max() + 1):
             member = (region == 1 + n) & (np.argmax(split, axis=0) == g)
             peaks = own[groups == g]
-            if member.any():
-                best = peaks[evidence.peak_scores[peaks].argmax()]
-                score = strength - (evidence.peak_scores[own].max() - evidence.peak_scores[best])
-                found.append((c, float(score), int(best), member, peaks.tolist()))
+            best = peaks[evidence.peak_scores[peaks].argmax()]
+            score = strength - (evidence.peak_scores[own].max() - evidence.peak_scores[best])
+            for place, part in enumerate(parts(member, graph, walk.least_part)):
+                found.append((c, float(score), int(best), part, [] if place else peaks.tolist()))
     return found
+
+
+def parts(member, graph, least):
+    """Connected parts of a union of superpixels by flooding, the largest first, without small ones."""
+    left = set(np.flatnonzero(member).tolist())
+    found = []
+    while left:
+        part, waiting = set(), {min(left)}
+        while waiting:
+            k = waiting.pop()
+            part.add(k)
+            near = {j for i, j in graph.edges.tolist() if i == k} | {
+                i for i, j in graph.edges.tolist() if j == k
+            }
+            waiting |= near & left - part
+        left -= part
+        found.append(np.isin(np.arange(graph.count), list(part)))
+    found.sort(key=lambda part: -graph.sizes[part].sum())
+    return [
+        part
+        for place, part in enumerate(found)
+        if place == 0 or graph.sizes[part].sum() > least * graph.sizes.sum()
+    ]

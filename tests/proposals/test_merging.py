@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.fixtures.evidence import random_graph
 from tests.oracles import merging as oracle
+from tests.oracles.candidates import candidates as candidates_by_definition
 
 from prm_proposals.candidates import tree_candidates
 from prm_proposals.merging import merge_tree
@@ -49,20 +50,38 @@ def test_sizes_and_perimeters_are_those_of_the_nodes():
     assert np.isfinite(tree.heights[:-1]).all()
 
 
-def test_candidates_are_nodes_and_unmerged_pairs_within_the_area_limits():
+@pytest.mark.parametrize("seed", range(4))
+def test_candidates_are_the_unions_of_up_to_three_nodes_by_definition(seed):
+    graph = random_graph(np.random.default_rng(seed), seeds=40)
+    tree = merge_tree(graph, graph.lab, 1.0, 0.5)
+    expected = candidates_by_definition(tree, graph, members(tree, graph.count))
+    found = tree_candidates(tree, 0, np.inf)
+    assert {len(set(parts)) for parts in found.parts.tolist()} == {1, 2, 3}
+    assert {frozenset(parts) for parts in found.parts.tolist()} == set(expected)
+    areas, ranks = np.array([expected[frozenset(parts)] for parts in found.parts.tolist()]).T
+    assert np.array_equal(found.areas, areas)
+    np.testing.assert_allclose(found.ranks, ranks, atol=1e-5)
+
+
+def test_candidates_keep_within_the_area_limits():
     graph = random_graph(np.random.default_rng(5), seeds=40)
     tree = merge_tree(graph, graph.lab, 1.0, 0.5)
-    everything = tree_candidates(tree, 0, np.inf)
-    nodes = everything.pairs[:, 0] == everything.pairs[:, 1]
-    assert sorted(everything.pairs[nodes, 0]) == list(range(len(tree.sizes) - 1))
-    allowed = np.maximum(*tree.heights[tree.pairs.T])
-    expected = {tuple(pair) for pair in tree.pairs[tree.distances <= allowed].tolist()}
-    finite = {(i, j) for i, j in expected if np.isfinite(min(tree.heights[i], tree.heights[j]))}
-    assert {tuple(pair) for pair in everything.pairs[~nodes].tolist()} == finite
-    some = tree_candidates(tree, 100, 1000)
+    everything, some = tree_candidates(tree, 0, np.inf), tree_candidates(tree, 100, 1000)
+    assert len(some.areas) == ((everything.areas >= 100) & (everything.areas <= 1000)).sum()
     assert 0 < len(some.areas) < len(everything.areas)
-    assert some.areas.min() >= 100
-    assert some.areas.max() <= 1000
+
+
+def test_triples_of_a_region_with_many_neighbours_are_bounded():
+    count = 400  # a background with hundreds of spots: all unions of two spots would be 80,000 per merge
+    labels = np.zeros((2, 2 * count), np.int32)
+    labels[0, ::2] = np.arange(1, count + 1)
+    image = np.random.default_rng(0).integers(0, 256, (*labels.shape, 3), dtype=np.uint8)
+    graph = region_graph(image, labels)
+    tree = merge_tree(graph, graph.lab, 1.0, 0.5)
+    assert len(tree.pairs) > 50_000
+    assert len(tree_candidates(tree, 0, np.inf).areas) < len(tree.pairs) + len(tree.sizes) * (
+        1 + 12 * 11 // 2
+    )
 
 
 def test_a_single_superpixel_has_a_tree_without_candidates():

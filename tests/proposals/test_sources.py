@@ -21,7 +21,12 @@ SETTINGS = ProposalSettings(max_proposals=7)
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("default", SETTINGS), ("no-network", presets.NO_NETWORK), ("live", presets.LIVE)],
+    [
+        ("default", SETTINGS),
+        ("no-network", presets.NO_NETWORK),
+        ("live", presets.LIVE),
+        ("offline", presets.OFFLINE),
+    ],
 )
 def test_generators_by_name(name: str, settings: ProposalSettings):
     source = create_source(name, SETTINGS)
@@ -69,7 +74,7 @@ def test_features_reach_the_generator():
 
 def test_what_is_neither_is_explained(tmp_path):
     with pytest.raises(
-        ProposalError, match=r"no proposals 'mcg'; choose default, no-network, live, selective-"
+        ProposalError, match=r"no proposals 'mcg'; choose default, no-network, live, offline, selective-"
     ):
         create_source("mcg", SETTINGS)
     with pytest.raises(ProposalError, match=r"an \.onnx file or a folder of galleries"):

@@ -13,7 +13,7 @@ from prm_proposals.evidence import Evidence
 from prm_proposals.grouping import group_peaks, saddles
 from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
-from prm_proposals.walk import WalkRetrieval, class_prior, mask_prior, random_walk
+from prm_proposals.walk import WalkRetrieval, class_prior, connected_parts, mask_prior, random_walk
 
 SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
@@ -104,6 +104,19 @@ def test_with_a_mask_head_instances_equal_the_recipe_step_by_step(seed: int):
     assert np.array_equal(found.members, np.array([instance[3] for instance in expected]))
     by_maps = WalkRetrieval(settings)(replace(evidence, mask_logits=None))
     assert not np.array_equal(found.members.any(axis=0), by_maps.members.any(axis=0))
+
+
+@pytest.mark.parametrize("least", [0.0, 0.001, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_connected_parts_are_what_flooding_finds(seed: int, least: float):
+    rng = np.random.default_rng(seed)
+    graph = random_evidence(seed).graph
+    for share in (0.0, 0.3, 0.6, 1.0):
+        member = rng.random(graph.count) < share
+        found = connected_parts(member, graph, least)
+        expected = oracle.parts(member, graph, least)
+        assert len(found) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_the_separating_case_has_classes_of_several_instances():

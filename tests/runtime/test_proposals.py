@@ -18,7 +18,7 @@ from tests.fixtures.media import moving_blobs, write_lossless_video, write_png
 
 from prm_proposals.gallery import Gallery
 from prm_proposals.gallery_folder import GalleryFolder
-from prm_proposals.presets import LIVE
+from prm_proposals.presets import LIVE, OFFLINE
 from prm_runtime.bundle import Bundle, shipped_bundle, with_manifest
 from prm_runtime.console import PrmError
 from prm_runtime.results import decode_mask
@@ -43,6 +43,15 @@ def galleries(tmp_path: Path) -> Path:
     folder.mkdir()
     Gallery.from_masks(draw_blobs()[1]).save(folder / "blobs.npz")
     return folder
+
+
+def test_a_preset_brings_its_own_grid() -> None:
+    image, _ = draw_blobs()
+    live, offline = (Segmenter.open(proposals=name).evidence(image) for name in ("live", "offline"))
+    assert max(live.graph.labels.shape) == LIVE.long_side
+    assert max(offline.graph.labels.shape) == OFFLINE.long_side
+    assert offline.gallery.labels is offline.graph.labels
+    assert len(offline.gallery) > len(live.gallery)
 
 
 def test_instances_are_proposals_of_the_folder(
@@ -115,7 +124,7 @@ def test_generators_by_name(prm_run: PrmRun, colour_bundle: Path, picture: Path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mcg", "--retrieval", "eq6"], "no proposals 'mcg'; choose default, no-network, live, selective-"),
+        (["mcg", "--retrieval", "eq6"], "no proposals 'mcg'; choose default, no-network, live, offline, "),
         (["none.onnx", "--retrieval", "eq6"], "none.onnx: no such file; expected an ONNX model"),
         (["bad.onnx", "--retrieval", "eq6"], "bad.onnx: ONNX Runtime"),
         (["logits.onnx", "--retrieval", "eq6"], 'logits.onnx: expected "masks" [N, h, w]'),

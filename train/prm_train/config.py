@@ -26,7 +26,8 @@ class MaskRecipe:
         map_shift: Cells by which class maps are moved down and right, see ``RetrievalSettings.map_shift``.
         foreground_level: Response relative to the class's maximum where foreground and background balance.
         foreground_scale: Relative response per logit of the first prior.
-        lab_scale: Lab distance over which a connection of the walk falls to 1/e.
+        boundary_scale: Boundary strength over which a connection of the walk falls to 1/e.
+        lab_scale: Lab distance over which it does.
         map_restart: Weight of a superpixel's own prior per pixel while class maps give it.
         restart: The same while a mask head does.
         background: Logits added to the background of the head that labels.
@@ -44,6 +45,7 @@ class MaskRecipe:
     map_shift: Annotated[float, Field(ge=-1, le=1)] = 0.0
     foreground_level: float = 0.1
     foreground_scale: Annotated[float, Field(gt=0)] = 0.06
+    boundary_scale: Annotated[float, Field(gt=0)] = 1.5
     lab_scale: Annotated[float, Field(gt=0)] = 30.0
     map_restart: Annotated[float, Field(gt=0)] = 0.005
     restart: Annotated[float, Field(gt=0)] = 0.02

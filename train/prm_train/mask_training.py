@@ -87,7 +87,9 @@ def fit_mask_head(
     sizes = torch.from_numpy(np.concatenate([picture.graph.sizes for picture in pictures]))
     competing = torch.from_numpy(competing_labels(pictures, head.outputs))
     standard = StandardFeatures.of(features)
-    walk = WalkSettings(lab_scale=recipe.lab_scale, background=recipe.background)
+    walk = WalkSettings(
+        boundary_scale=recipe.boundary_scale, lab_scale=recipe.lab_scale, background=recipe.background
+    )
     by_maps, by_head = (replace(walk, restart=restart) for restart in (recipe.map_restart, recipe.restart))
     label = partial(pseudo_labels, pictures, by_maps, recipe.map_confidence)
     for number in range(recipe.rounds):

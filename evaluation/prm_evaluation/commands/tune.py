@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -48,6 +48,9 @@ def tune(
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Most candidate settings per method.")] = 100,
     processes: options.Processes = options.CORES,
+    retrieval: Annotated[
+        Literal["eq6", "walk", "both"], typer.Option(help="Retrieval method to search, or both.")
+    ] = "both",
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
     masks_note: options.MasksNote = None,
@@ -58,6 +61,7 @@ def tune(
     the settings, calibrated scores, and its figures on all pictures.
     """
     options.check_writable(out)
+    searched_methods = METHODS if retrieval == "both" else (retrieval,)
     original = Bundle.open(bundle)
     manifest = original.manifest
     dataset = open_ground_truth(data, split, manifest.classes)
@@ -70,8 +74,17 @@ def tune(
             start = calibrate_classes(manifest.retrieval, *gather_strengths(segmenter, searched, advance))
         with progress_bar("looking at pictures", len(samples)) as advance:
             paths = gather(original, start, dataset, samples, folder, backend, advance)
-        with progress_bar("trying settings", evaluations * len(METHODS)) as advance:
-            tuned = search(paths, len(manifest.classes), start, evaluations, processes, advance)
+        with progress_bar("trying settings", evaluations * len(searched_methods)) as advance:
+            tuned = search(
+                paths,
+                len(manifest.classes),
+                start,
+                evaluations,
+                processes,
+                advance,
+                mask_head=manifest.has_mask_head,
+                methods=searched_methods,
+            )
 
     with progress_bar("measuring", len(samples)) as advance:
         methods = sorted(METHODS, key=lambda method: method != tuned.settings.method)  # the default first

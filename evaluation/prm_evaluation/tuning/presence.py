@@ -64,6 +64,7 @@ def calibrate_classes(
     offsets, scales = np.round(curves, 4).T.tolist()
     return replace(
         start,
+        presence_from="maps",
         presence=0.0,
         score_offset=0.0,
         score_scale=1.0,

@@ -25,6 +25,7 @@ FORMAT = 2
 GRAPH_FIELDS = ("labels", "sizes", "edges", "border", "boundary", "lab")
 # what decides which peaks live (see prm_proposals.peaks); retrieval comes after the record
 LIVE_PEAK_FIELDS = (
+    "presence_from",
     "presence",
     "peak_floor",
     "peak_ratio",

@@ -21,8 +21,8 @@ MATCH_IOU = 0.5
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
 
-def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
-    """What the search may change, the most telling first."""
+def parameters(method: Method, start: RetrievalSettings, *, mask_head: bool) -> list[Parameter]:
+    """What the search may change, the most telling first; a mask head needs other priors of the walk."""
     slack = np.arange(-PRESENCE_SLACK, PRESENCE_SLACK + 0.5, 0.5)
     presences = tuple((start.presence + slack).tolist())
     shared = [
@@ -39,17 +39,25 @@ def parameters(method: Method, start: RetrievalSettings) -> list[Parameter]:
             Parameter("eq6.background_bias", (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)),
             *shared,
         ]
+    if mask_head:
+        priors = [Parameter("walk.background", tuple(np.arange(-1, 4.5, 0.5).tolist()))]
+    else:
+        priors = [
+            Parameter("walk.foreground_level", (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)),
+            Parameter("walk.foreground_scale", (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.3)),
+        ]
     return [
-        Parameter("walk.foreground_level", (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)),
-        Parameter("walk.foreground_scale", (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.3)),
+        *priors,
         Parameter("refine.tightness", (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.0, 6.0)),
-        Parameter("refine.agreement", (0.0, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 20.0, 30.0)),
+        Parameter("refine.agreement", (0.0, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 20.0, 30.0, 45.0)),
         Parameter("refine.area", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)),
         Parameter("refine.rank", (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
         Parameter("walk.peak_similarity", (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
-        Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)),
+        Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0)),
         *shared,
-        Parameter("walk.restart", (0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03)),
+        Parameter(
+            "walk.restart", (0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
+        ),
         Parameter("walk.boundary_scale", (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)),
         Parameter("walk.lab_scale", (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 30.0, 45.0, 70.0)),
     ]
@@ -94,12 +102,15 @@ def tune(
     max_evaluations: int,
     processes: int,
     advance: Callable[[], None] = lambda: None,
+    *,
+    mask_head: bool = False,
+    methods: Sequence[Method] = METHODS,
 ) -> Tuned:
     """Search the settings on every other picture, and check them on the rest.
 
-    Both methods are searched; the one with the higher mAP50 on the rest becomes the default and brings its
-    thresholds. The other keeps its own parameters as they were found. The scores are then calibrated on all
-    pictures.
+    All methods given are searched; the one with the highest mAP50 on the rest becomes the default and brings
+    its thresholds. The others keep their own parameters as they were found. The scores are then calibrated on
+    all pictures.
 
     Args:
         paths: Records of the pictures.
@@ -108,6 +119,8 @@ def tune(
         max_evaluations: Most candidates per method.
         processes: Worker processes.
         advance: Called after each candidate.
+        mask_head: Whether the pictures' records hold what a mask head said.
+        methods: The retrieval methods to search.
 
     Raises:
         PrmError: If there are fewer than two pictures.
@@ -116,7 +129,7 @@ def tune(
         raise PrmError(
             f"tuning needs at least two pictures, one to search on and one to check; found {len(paths)}"
         )
-    starts = {method: replace(start, method=method) for method in METHODS}
+    starts = {method: replace(start, method=method) for method in methods}
     found: dict[Method, RetrievalSettings] = {}
     with open_trials(paths[::2], num_classes, processes) as trials:
 
@@ -126,7 +139,8 @@ def tune(
             return value
 
         for method, first in starts.items():
-            found[method] = pattern_search(first, parameters(method, first), objective, max_evaluations)
+            ladders = parameters(method, first, mask_head=mask_head)
+            found[method] = pattern_search(first, ladders, objective, max_evaluations)
         before = {method: trials.figures(settings) for method, settings in starts.items()}
         searched = {method: trials.results(settings) for method, settings in found.items()}
     with open_trials(paths[1::2], num_classes, processes) as trials:
@@ -139,11 +153,13 @@ def tune(
             held_out_before[method],
             figures(held_out[method], num_classes),
         )
-        for method in METHODS
+        for method in methods
     }
     # what was searched on flatters the method with more to search
-    best: Method = max(METHODS, key=lambda method: gains[method].held_out_after.map50)
-    settings = replace(found[best], eq6=found["eq6"].eq6, walk=found["walk"].walk)
+    best: Method = max(methods, key=lambda method: gains[method].held_out_after.map50)
+    settings = found[best]
+    if len(found) > 1:
+        settings = replace(settings, eq6=found["eq6"].eq6, walk=found["walk"].walk)
     results = searched[best] + held_out[best]
     try:
         return Tuned(calibrated(settings, results, num_classes), gains, None)

@@ -1,32 +1,34 @@
-"""``prm-export CHECKPOINT -o NAME.prm``: a checkpoint becomes a verified bundle."""
+"""``prm-export CHECKPOINT -o NAME.prm``: a checkpoint, or any ONNX classifier, becomes a verified bundle."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from pydantic import ValidationError
 
 from prm_export.classifier import export_classifier
 from prm_export.errors import ExportError
+from prm_export.foreign import check_scores, foreign_material
+from prm_export.intake.classifier import Foreign
+from prm_export.material import Material
 from prm_export.pipeline import GraphOptions, build_graphs, graph_spec
-from prm_export.verify import packaged_picture, report, verify
+from prm_export.provenance import provenance
+from prm_export.verify import Check, packaged_picture, report, verify
 from prm_proposals.presets import for_taps
 from prm_runtime.bundle import write_bundle
 from prm_runtime.console import stderr
-from prm_runtime.manifest import Manifest, PeakSettings, Preprocessing, Provenance
+from prm_runtime.manifest import Manifest, PeakSettings, Preprocessing
 from prm_runtime.preprocess import preprocess
 from prm_runtime.sources.pictures import read_picture
-from prm_train.checkpoint import CheckpointConfig, load_checkpoint
+from prm_train.checkpoint import load_checkpoint
 
 FORWARD, BACKPROP = "forward.onnx", "backprop.onnx"
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+USUAL_SIZE = 448
 
 
 class WeightsDtype(StrEnum):
@@ -47,43 +49,78 @@ class StopStride(StrEnum):
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder with model.safetensors and config.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Bundle to write, NAME.prm.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Folder with model.safetensors and config.json.", show_default=False)
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="ONNX classifier to export instead.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Its class names, one per line.", show_default=False)
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(help="What it subtracts from pixels 0..255: R,G,B.", show_default="ImageNet's"),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="What it divides by after that: R,G,B.", show_default="ImageNet's")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Long side of the pictures it gets.", min=32, show_default="448")
+    ] = None,
     stop_stride: Annotated[
         StopStride,
         typer.Option(help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels."),
     ] = StopStride.half,
     window: Annotated[int, typer.Option(help="Side of the peak window in cells, odd.", min=1)] = 3,
-    max_peaks: Annotated[int, typer.Option(help="Rows of the peak table.", min=1)] = 64,
+    max_peaks: Annotated[
+        int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
+    ] = None,
     weights_dtype: Annotated[WeightsDtype, typer.Option(help="Stored precision.")] = WeightsDtype.float16,
     verify_image: Annotated[
         Path | None,
         typer.Option(help="Picture to verify on.", show_default="a cat"),
     ] = None,
 ) -> None:
-    """Export a checkpoint of prm-train to a bundle for prm-run, verified before anything is written."""
+    """Export a network to a bundle for prm-run, verified before anything is written.
+
+    The network is a checkpoint of prm-train, or any ONNX classifier of pictures with its labels.
+    """
     if window % 2 == 0:
         raise ExportError(f"the peak window must be odd, found {window}: use {window - 1} or {window + 1}")
     _check_output(output)
-    model, config = load_checkpoint(checkpoint)
-    preprocessing = Preprocessing(size=config.input_size, mean=config.mean, std=config.std)
-    aggregation = dict(config.aggregation)
-    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
+    picture = packaged_picture() if verify_image is None else read_picture(verify_image)
+    checks: list[Check] = []
+    if onnx is not None:
+        if checkpoint is not None or labels is None:
+            raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint")
+        preprocessing = _preprocessing(mean, std, size)
+        with stderr.status("reading the classifier"):
+            material, foreign = foreign_material(onnx, labels, preprocessing)
+            checks.append(check_scores(foreign, picture, preprocessing))
+        stderr.print(_assumptions(foreign, material), highlight=False)
+    elif checkpoint is None:
+        raise ExportError("nothing to export: give a checkpoint, or --onnx FILE with --labels FILE")
+    elif labels or mean or std or size:
+        raise ExportError("--labels, --mean, --std and --size go with --onnx: a checkpoint knows its own")
+    else:
+        material = _checkpoint_material(checkpoint)
+    preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
+    means, deviations = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     options = GraphOptions(
-        image_minimum=(0 - mean) / std,
+        image_minimum=(0 - means) / deviations,
         aggregation=aggregation.pop("name", ""),
         aggregation_options=aggregation,
         window=window,
-        max_peaks=max_peaks,
+        max_peaks=max_peaks or material.max_peaks,
         stop_stride=int(stop_stride),
         half_weights=weights_dtype is WeightsDtype.float16,
     )
-    provenance = _provenance(config)
-    picture = packaged_picture() if verify_image is None else read_picture(verify_image)
-    with stderr.status("exporting the classifier"):
-        graphs = build_graphs(export_classifier(model), options)
+    with stderr.status("building the graphs"):
+        graphs = build_graphs(material.classifier, options)
     with stderr.status("verifying against the oracle"):
-        checks = verify(graphs, model, options, preprocess(picture, preprocessing))
+        checks += verify(graphs, material.reference, options, preprocess(picture, preprocessing))
     stderr.print(report(checks))
     if failed := [check.name for check in checks if not check.passed]:
         raise ExportError(
@@ -92,16 +129,68 @@ def export(
     members = {FORWARD: graphs.forward.SerializeToString(), BACKPROP: graphs.backprop.SerializeToString()}
     manifest = Manifest(
         name=output.stem,
-        classes=config.classes,
+        classes=material.classes,
         preprocessing=preprocessing,
         forward=graph_spec(FORWARD, graphs.forward),
         backprop=graph_spec(BACKPROP, graphs.backprop),
-        peaks=PeakSettings(window=window, max_peaks=max_peaks, stop_stride=options.stop_stride),
-        proposals=for_taps(config.taps),
-        provenance=provenance,
+        peaks=PeakSettings(window=window, max_peaks=options.max_peaks, stop_stride=options.stop_stride),
+        proposals=material.proposals,
+        retrieval=material.retrieval,
+        provenance=material.provenance,
     )
     write_bundle(output, manifest, members)
     stderr.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
+
+
+def _checkpoint_material(folder: Path) -> Material:
+    model, config = load_checkpoint(folder)
+    known = provenance(config.backbone, config.provenance)
+    with stderr.status("exporting the classifier"):
+        classifier = export_classifier(model)
+    return Material(
+        classifier=classifier,
+        reference=model.forward_with_features,
+        classes=config.classes,
+        preprocessing=Preprocessing(size=config.input_size, mean=config.mean, std=config.std),
+        aggregation=config.aggregation,
+        provenance=known,
+        proposals=for_taps(config.taps),
+    )
+
+
+def _preprocessing(mean: str | None, std: str | None, size: int | None) -> Preprocessing:
+    divisors = IMAGENET_STD if std is None else _numbers("--std", std)
+    if min(divisors) < 1:
+        raise ExportError(
+            f"--std is in pixel values 0..255, found {min(divisors)}: multiply mean and std by 255 if "
+            "they are meant for pixels 0..1"
+        )
+    subtracted = IMAGENET_MEAN if mean is None else _numbers("--mean", mean)
+    return Preprocessing(size=size or USUAL_SIZE, mean=subtracted, std=divisors)
+
+
+def _numbers(option: str, text: str) -> tuple[float, float, float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3 or not np.isfinite(numbers).all():
+        raise ExportError(f"{option} takes one number or three separated by commas, found '{text}'")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _assumptions(foreign: Foreign, material: Material) -> str:
+    """One line on what the file does not say."""
+    settings, head = material.preprocessing, foreign.head
+    mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (settings.mean, settings.std))
+    scores = {"Sigmoid": "a sigmoid per class", None: "logits, taken as those of a softmax"}
+    return (
+        f"assumed: RGB, (pixel - [{mean}]) / [{std}], {settings.size} px (--mean, --std, --size); found: "
+        f"{len(material.classes)} classes, {head.pooling or 'no'} pooling, "
+        f"{scores.get(head.probabilities, 'a softmax')}"
+    )
 
 
 def _check_output(path: Path) -> None:
@@ -111,35 +200,3 @@ def _check_output(path: Path) -> None:
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ExportError(f"{path} cannot be written: {nearest} is no folder that you may write to")
-
-
-def _provenance(config: CheckpointConfig) -> Provenance:
-    trained = config.provenance
-    try:
-        return Provenance(
-            prm_edge_version=version("prm-edge"),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            git_commit=_git_commit(),
-            backbone=config.backbone,
-            data=trained.get("data"),
-            recipe=trained.get("recipe"),
-            metrics=trained.get("metrics") or {},
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ExportError(
-            f"the checkpoint's provenance is damaged at '{first['loc'][0]}': {first['msg']}"
-        ) from None
-
-
-def _git_commit() -> str | None:
-    """The commit that the exporting code is at, if it runs from a checkout of its own."""
-    root = Path(__file__).resolve().parents[3]
-    command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    toplevel, commit = done.stdout.splitlines()
-    # an environment inside some other project's checkout has that project's commit
-    return commit if Path(toplevel).resolve() == root else None

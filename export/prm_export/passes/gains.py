@@ -13,6 +13,7 @@ from prm_export.errors import ExportError
 from prm_export.reverse_path import ReversePath
 from prm_export.rules import RULES
 from prm_export.rules.base import ForwardGraph
+from prm_export.walks import gate_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def add_gains(model: ir.Model, M: ir.Value, path: ReversePath, image_minimum: ND
                 "use --stop-stride 2 or larger"
             )
         elif R is not None:
-            shape = _map_shape(path, node.outputs[0])
+            shape = _map_shape(path, gate_of(node) or node.outputs[0])
             layers[node] = _output(R, f"gain_{len(layers):03d}", ir.DataType.FLOAT, shape)
     if mistakes:
         raise ExportError("; ".join(mistakes))
@@ -97,4 +98,6 @@ def _output(value: ir.Value, name: str, dtype: ir.DataType, shape: tuple[int | s
 
 def _map_shape(path: ReversePath, like: ir.Value) -> tuple[int | str, ...]:
     _, channels, height, width = path.shape(like)
+    if path.turned_shape(like) == path.shape(like):  # a gate: one number for all cells
+        return (1, channels, height, width)
     return (1, channels, *path.symbolic_sides(height, width))

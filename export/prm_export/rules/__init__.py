@@ -12,18 +12,34 @@ the reverse graph.
 
 from __future__ import annotations
 
-from prm_export.rules import activation, add, convolution, pooling, structure
+from prm_export.rules import (
+    activation,
+    add,
+    convolution,
+    pooling,
+    resize,
+    routing,
+    scale,
+    structure,
+    transposed,
+)
 from prm_export.rules.base import Rule
+from prm_export.walks import KEEP_EVIDENCE, SQUASHING
 
 RULES: dict[str, Rule] = {
-    "AveragePool": pooling.RULE,
+    **dict.fromkeys(SQUASHING, activation.SQUASHING),
+    **dict.fromkeys(KEEP_EVIDENCE, activation.KEEPING),
     "Add": add.RULE,
-    "Clip": activation.CLIP,
+    "AveragePool": pooling.RULE,
     "Concat": structure.CONCAT,
     "Conv": convolution.RULE,
+    "ConvTranspose": transposed.RULE,
     "Dropout": structure.IDENTITY,
+    "Gather": routing.GATHER,
     "Identity": structure.IDENTITY,
     "MaxPool": pooling.RULE,
+    "Mul": scale.RULE,
     "Pad": structure.PAD,
-    "Relu": activation.RELU,
+    "Resize": resize.RULE,
+    "Slice": routing.SLICE,
 }

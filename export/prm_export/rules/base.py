@@ -10,10 +10,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from prm_export.emit import Emitter, array_of, input_of
-from prm_export.reverse_path import ACTIVATIONS, ReversePath
+from prm_export.reverse_path import ReversePath
+from prm_export.walks import activation_of
 
 EPSILON = 1e-6
 """Added to every normaliser; activations are of the order of 1."""
+WITH_OWN_GAIN = {"Add", "AveragePool", "Conv", "ConvTranspose", "MaxPool", "Resize"}
+"""Layers whose gain has V⁺ in its numerator, and so can take the activation's output instead."""
 
 
 class ForwardGraph(Emitter):
@@ -48,8 +51,8 @@ class ForwardGraph(Emitter):
 
     def activated(self, V: ir.Value) -> ir.Value:
         """V⁺ after the activation that V alone feeds: P is the same on either side of it."""
-        activation = fused_activation(V)
-        return self.positive(V if activation is None else activation.outputs[0])
+        activated = fused_activation(V)
+        return self.positive(V if activated is None else activated)
 
     def ratio(self, numerator: ir.Value, normaliser: ir.Value) -> ir.Value:
         """Numerator / (normaliser + ε)."""
@@ -98,7 +101,10 @@ class ReverseGraph(Emitter):
 
     def scale(self, G: Carried, gain: ir.Value) -> Carried:
         """G · R."""
-        if G.pointwise:
+        one_cell = gain.shape is not None and gain.shape[2:] == (1, 1)
+        if G.pointwise and one_cell:
+            gain = self.op("Flatten", gain, axis=1)
+        elif G.pointwise:
             flat = self.op("Flatten", self.op("Squeeze", gain, self.int64(0)), axis=1)
             gain = self.op("Transpose", self.op("Gather", flat, self._cell, axis=1), perm=[1, 0])
         return Carried(self.op("Mul", G.value, gain), G.pointwise)
@@ -147,10 +153,10 @@ def hand_on(_reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Carri
     return [G] + [None] * (len(node.inputs) - 1)
 
 
-def fused_activation(V: ir.Value) -> ir.Node | None:
-    """The activation that is the only consumer of V, if it is."""
-    consumers = tuple(V.consumers())
-    return consumers[0] if len(consumers) == 1 and consumers[0].op_type in ACTIVATIONS else None
+def fused_activation(V: ir.Value) -> ir.Value | None:
+    """What comes out of the activation that V alone feeds, if the gain of V's layer can take it up."""
+    producer = V.producer()
+    return activation_of(V) if producer is not None and producer.op_type in WITH_OWN_GAIN else None
 
 
 def is_nonnegative(value: ir.Value) -> bool:
@@ -158,11 +164,11 @@ def is_nonnegative(value: ir.Value) -> bool:
     node = value.producer()
     if node is None:
         return False
-    if node.op_type == "Relu":
+    if node.op_type in {"Relu", "Sigmoid", "HardSigmoid", "Softmax"}:
         return True
     if node.op_type == "Clip":
         low = array_of(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
         return low is not None and bool(low >= 0)
-    if node.op_type in {"MaxPool", "AveragePool", "Pad", "Identity", "Dropout"}:
+    if node.op_type in {"MaxPool", "AveragePool", "Pad", "Identity", "Dropout", "Slice", "Gather"}:
         return is_nonnegative(input_of(node))
     return node.op_type in {"Concat", "Add"} and all(is_nonnegative(v) for v in node.inputs if v is not None)

@@ -57,10 +57,10 @@ def segment(
         typer.Option(
             metavar="NAME|FILE.onnx|DIR",
             help="Where segment proposals come from: default (as the bundle says), "
-            "no-network (boundaries and colours), live (features of an EfficientNet-Lite0), selective-search "
-            "(needs opencv-contrib-python), an ONNX model of class-agnostic masks such as FastSAM, or a "
-            "folder of galleries: dog.npz or dog.json (COCO RLE) for dog.jpg, clip_000012.npz for frame 12 "
-            "of clip.mp4.",
+            "no-network (boundaries and colours), live (features of an EfficientNet-Lite0), offline (the "
+            "same, finer and slower), selective-search (needs opencv-contrib-python), an ONNX model of "
+            "class-agnostic masks such as FastSAM, or a folder of galleries: dog.npz or dog.json (COCO RLE) "
+            "for dog.jpg, clip_000012.npz for frame 12 of clip.mp4.",
         ),
     ] = DEFAULT,
     threads: Annotated[

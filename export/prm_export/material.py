@@ -1,0 +1,43 @@
+"""What a bundle is made from, wherever the network came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+from torch import Tensor
+
+from prm_proposals.settings import ProposalSettings, RetrievalSettings
+from prm_runtime.manifest import Preprocessing, Provenance
+
+Reference = Callable[[Tensor], tuple[Tensor, Mapping[str, Tensor]]]
+"""Class maps and features for a normalised image, by other means than the graphs."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything about a bundle but its graphs.
+
+    Attributes:
+        classifier: Input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` and any features.
+        reference: What computes the same independently of the ONNX model.
+        classes: Names of the classes.
+        preprocessing: How pictures become the input.
+        aggregation: What makes class scores of the maps: its ``name`` and options.
+        provenance: Where the network comes from.
+        proposals: Settings of the proposals.
+        retrieval: Settings of the retrieval.
+        max_peaks: Rows of the peak table that suit the number of classes.
+    """
+
+    classifier: onnx.ModelProto
+    reference: Reference
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    aggregation: Mapping[str, Any]
+    provenance: Provenance
+    proposals: ProposalSettings
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    max_peaks: int = 64
