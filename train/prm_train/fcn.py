@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from prm_runtime.manifest import MASK_LOGITS
 from prm_train.backbones import Backbone
 from prm_train.mask_head import MaskHead
 from prm_train.taps import tap_block
-
-MASK_LOGITS = "mask_logits"
 
 
 class FullyConvolutional(nn.Module):
