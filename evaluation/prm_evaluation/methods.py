@@ -15,6 +15,11 @@ Method = Literal["eq6", "walk"]
 METHODS: tuple[Method, ...] = ("walk", "eq6")
 
 
+def chosen_methods(choice: Method | Literal["both"]) -> tuple[Method, ...]:
+    """The methods that an option ``--retrieval`` asks for."""
+    return METHODS if choice == "both" else (choice,)
+
+
 def open_segmenters(
     bundle: Bundle, settings: RetrievalSettings, methods: Sequence[Method], backend: str
 ) -> dict[str, Segmenter]:

@@ -13,7 +13,7 @@ from prm_evaluation.commands import options
 from prm_evaluation.commands.progress import progress_bar
 from prm_evaluation.evaluate import evaluate as measure
 from prm_evaluation.ground_truth import first_samples, open_ground_truth, protocol
-from prm_evaluation.methods import METHODS, open_segmenters
+from prm_evaluation.methods import chosen_methods, open_segmenters
 from prm_evaluation.reports import as_json, class_table, coco_table, summary_table
 from prm_runtime.bundle import Bundle
 
@@ -41,7 +41,7 @@ def evaluate(
     options.check_writable(json_file)
     opened = Bundle.open(bundle)
     dataset = open_ground_truth(data, split, opened.manifest.classes)
-    methods = METHODS if retrieval == "both" else (retrieval,)
+    methods = chosen_methods(retrieval)
     segmenters = open_segmenters(opened, opened.manifest.retrieval, methods, backend)
     samples = first_samples(dataset, limit)
     with progress_bar(f"{bundle.name} on {split}", len(samples)) as advance:

@@ -19,7 +19,7 @@ from prm_evaluation.commands.progress import progress_bar
 from prm_evaluation.evaluate import Evaluation
 from prm_evaluation.evaluate import evaluate as measure
 from prm_evaluation.ground_truth import first_samples, open_ground_truth, protocol
-from prm_evaluation.methods import METHODS, Method, open_segmenters
+from prm_evaluation.methods import METHODS, Method, chosen_methods, open_segmenters
 from prm_evaluation.reports import summary_table
 from prm_evaluation.tuning.gather import gather
 from prm_evaluation.tuning.presence import calibrate_classes, gather_strengths
@@ -61,7 +61,7 @@ def tune(
     the settings, calibrated scores, and its figures on all pictures.
     """
     options.check_writable(out)
-    searched_methods = METHODS if retrieval == "both" else (retrieval,)
+    searched_methods = chosen_methods(retrieval)
     original = Bundle.open(bundle)
     manifest = original.manifest
     dataset = open_ground_truth(data, split, manifest.classes)
