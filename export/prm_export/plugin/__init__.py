@@ -1,0 +1,1 @@
+"""PeakFind as one GPU kernel, and as a TensorRT plugin around it."""
