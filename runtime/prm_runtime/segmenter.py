@@ -21,7 +21,7 @@ from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
-from prm_runtime.backends import Backend, create_backend
+from prm_runtime.backends import Backend, GraphUse, create_backend
 from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
@@ -89,8 +89,9 @@ class Segmenter:
         _check_outputs(
             bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
         )
-        self._forward = backend.compile(bundle.read(manifest.forward.file))
-        self._backprop = backend.compile(bundle.read(manifest.backprop.file))
+        use = GraphUse.of(manifest, resident=frozenset(self._gains))
+        self._forward = backend.compile(bundle.read(manifest.forward.file), use)
+        self._backprop = backend.compile(bundle.read(manifest.backprop.file), use)
         self._retrieval = create_retrieval(self.settings)
 
     @classmethod
@@ -109,7 +110,7 @@ class Segmenter:
 
         Args:
             path: The bundle; the shipped one if None.
-            backend: ``"onnxruntime"`` or ``"openvino"``.
+            backend: A key of :data:`~prm_runtime.backends.BACKENDS`, such as ``"onnxruntime"``.
             threads: CPU threads of the engine; None leaves the choice to it.
             retrieval: Another retrieval method than the bundle's, or complete settings.
             proposals: Where proposals come from, or its name, see

@@ -5,16 +5,17 @@ Each engine is one module, imported only when it is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
 
-from prm_runtime.backends.base import Backend, Graph
+from prm_runtime.backends.base import Backend, Graph, GraphUse
 from prm_runtime.console import PrmError
+from prm_runtime.engines.flavors import FLAVORS
 
-__all__ = ["BACKENDS", "Backend", "BackendInfo", "Graph", "create_backend"]
+__all__ = ["BACKENDS", "Backend", "BackendInfo", "Graph", "GraphUse", "create_backend"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class BackendInfo:
         factory: Its class there.
         requires: Packages that must be importable.
         install: The command that installs them.
+        options: Further arguments of the class.
     """
 
     module: str
     factory: str
     requires: Sequence[str]
     install: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> list[str]:
         """Names of the required packages that are not installed."""
@@ -43,6 +46,12 @@ BACKENDS = {
         "onnxruntime_cpu", "OnnxRuntimeCpu", ("onnxruntime",), "pip install --force-reinstall onnxruntime"
     ),
     "openvino": BackendInfo("openvino", "OpenVino", ("openvino", "onnx"), 'pip install "prm-edge[openvino]"'),
+} | {
+    f"{flavor}{suffix}": BackendInfo(
+        "tensorrt", "TensorRt", (info.module,), info.install, {"flavor": flavor, **precision}
+    )
+    for flavor, info in FLAVORS.items()
+    for suffix, precision in (("", {}), ("-fp16", {"precision": "fp16"}))
 }
 
 
@@ -65,4 +74,4 @@ def create_backend(name: str = "onnxruntime", threads: int | None = None) -> Bac
     if threads is not None and threads < 1:
         raise PrmError(f"the number of threads must be at least 1, got {threads}")
     factory = getattr(import_module(f"{__name__}.{info.module}"), info.factory)
-    return cast("Backend", factory(threads))
+    return cast("Backend", factory(threads, **info.options))

@@ -8,6 +8,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
+from prm_runtime.backends.base import ANY_USE, GraphUse
 from prm_runtime.console import PrmError
 
 
@@ -40,12 +41,13 @@ class OnnxRuntimeCpu:
         """Engine, version and device."""
         return f"ONNX Runtime {onnxruntime.__version__}, CPU"
 
-    def compile(self, model: bytes) -> OnnxRuntimeGraph:
+    def compile(self, model: bytes, use: GraphUse = ANY_USE) -> OnnxRuntimeGraph:
         """Compile a serialised ONNX model.
 
         Raises:
             PrmError: If ONNX Runtime cannot load it.
         """
+        del use  # takes any size
         try:
             session = onnxruntime.InferenceSession(model, self._options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exception types have no common base of their own

@@ -10,6 +10,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from prm_runtime.backends.base import ANY_USE, GraphUse
 from prm_runtime.console import PrmError
 
 MAX_COMPILED_SHAPES = (
@@ -68,12 +69,13 @@ class OpenVino:
         """Engine, version and device."""
         return f"OpenVINO {openvino.__version__.split('-')[0]}, CPU"
 
-    def compile(self, model: bytes) -> OpenVinoGraph:
+    def compile(self, model: bytes, use: GraphUse = ANY_USE) -> OpenVinoGraph:
         """Compile a serialised ONNX model.
 
         Raises:
             PrmError: If OpenVINO cannot read it.
         """
+        del use  # compiles for each size that comes
         try:
             network = self._core.read_model(_inline_functions(model))
         except RuntimeError as error:

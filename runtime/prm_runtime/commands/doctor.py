@@ -12,11 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from prm_runtime.backends import BACKENDS, create_backend
+from prm_runtime.backends import BACKENDS, BackendInfo, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.console import PrmError
 
-PACKAGES = ("prm-edge", "numpy", "opencv-python", "av", "numba", "onnxruntime", "onnxruntime-gpu", "openvino")
+PACKAGES = (
+    "prm-edge",
+    "numpy",
+    "opencv-python",
+    "av",
+    "numba",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "cuda-python",
+    "pycuda",
+)
 
 
 def doctor() -> None:
@@ -85,14 +98,20 @@ def _versions() -> Table:
     return table
 
 
+def _state(name: str, info: BackendInfo) -> str:
+    if info.missing():
+        return f"not installed; {info.install}"
+    try:
+        description = create_backend(name).description
+    except PrmError as error:  # installed, but there is no GPU: not wrong as long as nobody asks for it
+        return f"unusable: {error}"
+    return description + (" (default)" if name == "onnxruntime" else "")
+
+
 def _engines() -> Table:
     table = Table("backend", "state", title="inference engines", title_justify="left")
     for name, info in BACKENDS.items():
-        if info.missing():
-            state = f"not installed; {info.install}"
-        else:
-            state = create_backend(name).description + (" (default)" if name == "onnxruntime" else "")
-        table.add_row(name, escape(state))
+        table.add_row(name, escape(_state(name, info)))
     # Providers are compiled in, which does not mean that they run here.
     table.add_row("onnxruntime providers", ", ".join(onnxruntime.get_available_providers()))
     return table

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
+from prm_runtime.backends import BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
@@ -31,7 +32,7 @@ def segment(
     model: Annotated[
         Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="Inference engine: onnxruntime or openvino.")] = "onnxruntime",
+    backend: Annotated[str, typer.Option(help=f"Inference engine: {', '.join(BACKENDS)}.")] = "onnxruntime",
     save_json: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write JSON lines, one per frame; - is standard output."),
