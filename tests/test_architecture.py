@@ -27,6 +27,7 @@ COMPONENTS = {
         {
             "prm_proposals",
             "prm_runtime",
+            "prm_evaluation",
             "prm_train.aggregation",
             "prm_train.checkpoint",
             "prm_train.fcn",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import onnx
 from torch import Tensor
 
+from prm_export.errors import ExportError
 from prm_proposals.settings import ProposalSettings, RetrievalSettings
+from prm_runtime.bundle import Bundle
 from prm_runtime.manifest import Preprocessing, Provenance
 
 Reference = Callable[[Tensor], tuple[Tensor, Mapping[str, Tensor]]]
@@ -41,3 +44,17 @@ class Material:
     proposals: ProposalSettings
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     max_peaks: int = 64
+
+
+def with_settings(material: Material, path: Path) -> Material:
+    """The material with the proposal and retrieval settings of another bundle of the network.
+
+    Raises:
+        ExportError: If that bundle knows other classes.
+    """
+    manifest = Bundle.open(path).manifest
+    if manifest.classes != material.classes:
+        raise ExportError(
+            f"--settings-from {path}: its classes are not those of the network; take a bundle of the same one"
+        )
+    return replace(material, proposals=manifest.proposals, retrieval=manifest.retrieval)

@@ -6,7 +6,7 @@ instead of gradients. Exports verify themselves against it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
+from torch.nn import functional as F
 
 from prm_export.errors import ExportError
 from prm_export.oracle_layers import OPERATORS, Layer
+from prm_export.passes.shares import SMALLEST_MASS
 
 
 class Oracle:
@@ -67,15 +69,44 @@ class Oracle:
         self, values: Mapping[str, Tensor], peak: tuple[int, int, int], stop: str
     ) -> NDArray[Any]:
         """The Peak Response Map of a peak (class, row, column) at the value ``stop``: float [h, w], sum 1."""
+        prm = _of_mass_one(self._walk(values, peak, stop).sum((0, 1)))
+        result: NDArray[Any] = prm.numpy()
+        return result
+
+    def shared_maps(
+        self, values: Mapping[str, Tensor], peaks: Sequence[tuple[int, int, int]], split: str, stop: str
+    ) -> NDArray[Any]:
+        """Peak Response Maps by share splitting: float [P, h, w], each of sum 1.
+
+        The peaks are walked apart down to the value ``split``, from there once together, and
+
+            PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)
+
+        with bilinear ``up``; where no coarse map reaches, all share alike.
+        """
+        apart = [_of_mass_one(self._walk(values, peak, split)) for peak in peaks]
+        together = torch.stack(apart).sum(0)
+        (below,) = torch.autograd.grad(values[split], values[stop], together, retain_graph=True)
+        fine = below.sum((0, 1))
+        coarse = torch.stack([P.sum((0, 1)) + (SMALLEST_MASS if P.any() else 0) for P in apart])
+        up = F.interpolate(coarse[None], fine.shape, mode="bilinear")[0]
+        share = up / up.sum(0).clamp_min(SMALLEST_MASS)
+        result: NDArray[Any] = torch.stack([_of_mass_one(fine * part) for part in share]).numpy()
+        return result
+
+    def _walk(self, values: Mapping[str, Tensor], peak: tuple[int, int, int], end: str) -> Tensor:
+        """P at the value ``end`` for a walk from a peak, [1, C, h, w]."""
         M = values[self._graph.output[0].name]
         seed = torch.zeros_like(M)
         seed[(0, *peak)] = 1
-        (P,) = torch.autograd.grad(M, values[stop], seed, retain_graph=True)
-        prm = P[0].sum(0)
-        mass = prm.sum()
-        result: NDArray[Any] = (prm / mass if mass > 0 else prm).numpy()
-        return result
+        (P,) = torch.autograd.grad(M, values[end], seed, retain_graph=True)
+        return P
 
     def _constant(self, tensor: onnx.TensorProto) -> Tensor:
         array = torch.from_numpy(numpy_helper.to_array(tensor).copy())
         return array.to(self._dtype) if array.is_floating_point() else array
+
+
+def _of_mass_one(P: Tensor) -> Tensor:
+    mass = P.sum()
+    return P / mass if mass > 0 else P

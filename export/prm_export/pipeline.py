@@ -20,6 +20,7 @@ from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import store_half
 from prm_export.reverse_path import ReversePath, find_reverse_path
+from prm_export.walks import descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
 
@@ -36,6 +37,10 @@ class GraphOptions:
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
         half_weights: Store weights as float16.
+        split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
+            splitting); None back-propagates each of them all the way.
+        batch: Images that the forward graph takes at once.
+        fixed_size: Height and width of the only images that the graphs take; None leaves them free.
     """
 
     image_minimum: NDArray[np.float32]
@@ -46,6 +51,9 @@ class GraphOptions:
     peak_threshold: float = LOWEST
     stop_stride: int = 2
     half_weights: bool = True
+    split_stride: int | None = None
+    batch: int = 1
+    fixed_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Graphs:
         classifier: The simplified classifier with its weights as stored, class maps its one output: what the
             oracle runs.
         stop: Name of the value in it at which the reverse pass ends.
+        split: Name of the value in it at which the peaks' ways join, if they do.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
     """
@@ -64,6 +73,7 @@ class Graphs:
     stop: str
     forward: onnx.ModelProto
     backprop: onnx.ModelProto
+    split: str | None = None
 
 
 def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
@@ -82,18 +92,25 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         model = store_half(model)
     plain = _class_maps_alone(model)
     M = model.graph.outputs[0]
-    path = find_reverse_path(model, M, options.stop_stride)
+    path = find_reverse_path(
+        model,
+        M,
+        options.stop_stride,
+        split_stride=options.split_stride,
+        batch=options.batch,
+        size=options.fixed_size,
+    )
     _name_sides(model, path)
     features = list(model.graph.outputs[1:])
     del model.graph.outputs[1:]
     add_class_scores(model, M, options.aggregation, options.aggregation_options)
     add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
     model.graph.outputs.extend(features)
-    stop = path.stop.name or ""
+    stop, split = path.stop.name or "", None if path.split is None else path.split.name
     gains = add_gains(model, M, path, options.image_minimum)
     backprop = build_backprop(path, gains)
     model.graph.name = "prm_forward"
-    return Graphs(plain, stop, _finish(model), _finish(backprop))
+    return Graphs(plain, stop, _finish(model), _finish(backprop), split)
 
 
 def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:
@@ -113,9 +130,11 @@ def _class_maps_alone(model: ir.Model) -> onnx.ModelProto:
 
 
 def _name_sides(model: ir.Model, path: ReversePath) -> None:
+    for node in descendants(model.graph.inputs[0]):
+        for value in node.outputs:
+            value.shape = None  # as stated for another batch and other sides
     for value in (model.graph.inputs[0], *model.graph.outputs):
-        batch, channels, height, width = path.shape(value)
-        value.shape = ir.Shape((batch, channels, *path.symbolic_sides(height, width)))
+        value.shape = ir.Shape(path.declared(value))
 
 
 def _finish(model: ir.Model) -> onnx.ModelProto:

@@ -36,6 +36,10 @@ class ReversePath:
             them.
         shapes: Shape of every value for an image of ``PROBE_HEIGHT`` × ``PROBE_WIDTH``.
         turned_shapes: The same for an image of ``PROBE_WIDTH`` × ``PROBE_HEIGHT``.
+        split: The value down to which peaks are walked apart, if they share the rest of the way.
+        batch: Images that go in at once.
+        fixed_shapes: Shapes for the one size of image that the graphs are made for; None where its sides are
+            free.
     """
 
     top: ir.Node
@@ -43,6 +47,9 @@ class ReversePath:
     nodes: tuple[ir.Node, ...]
     shapes: Shapes
     turned_shapes: Shapes
+    split: ir.Value | None = None
+    batch: int = 1
+    fixed_shapes: Shapes | None = None
 
     def shape(self, value: ir.Value) -> tuple[int, ...]:
         """Shape of a value at the probe size."""
@@ -55,6 +62,15 @@ class ReversePath:
     def symbolic_sides(self, height: int, width: int) -> tuple[str, str]:
         """How the sides of a map of this size at the probe size follow from the image's."""
         return _fraction("height", PROBE_HEIGHT, height), _fraction("width", PROBE_WIDTH, width)
+
+    def declared(self, value: ir.Value) -> tuple[int | str, ...]:
+        """The shape that a graph states for a map [N, C, h, w], free sides as fractions of the image's."""
+        if self.fixed_shapes is not None:
+            return (self.batch, *_known(self.fixed_shapes, value)[1:])
+        _, channels, height, width = self.shape(value)
+        if self.turned_shape(value) == self.shape(value):  # a gate: one number for all cells
+            return (self.batch, channels, height, width)
+        return (self.batch, channels, *self.symbolic_sides(height, width))
 
 
 def _known(shapes: Shapes, value: ir.Value) -> tuple[int, ...]:
@@ -73,11 +89,28 @@ def _fraction(name: str, whole: int, part: int) -> str:
     return f"{name}/{whole // part}" if whole % part == 0 else f"{name} {whole}->{part}"
 
 
-def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> ReversePath:
+def find_reverse_path(
+    model: ir.Model,
+    M: ir.Value,
+    stop_stride: int,
+    *,
+    split_stride: int | None = None,
+    batch: int = 1,
+    size: tuple[int, int] | None = None,
+) -> ReversePath:
     """Find the layers between the class response maps and the stop at this stride.
 
+    Args:
+        model: The classifier.
+        M: Its class response maps.
+        stop_stride: Image pixels per cell of the Peak Response Maps.
+        split_stride: Image pixels per cell of the maps down to which peaks are walked apart; None walks each
+            of them all the way.
+        batch: Images that go in at once.
+        size: Height and width of the only images that the graphs have to take; None leaves them free.
+
     Raises:
-        ExportError: If M is not made by a 1×1 convolution, or no value at this stride separates M from the
+        ExportError: If M is not made by a 1×1 convolution, or no value at these strides separates M from the
             image.
     """
     top = _top_convolution(M)
@@ -88,10 +121,21 @@ def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> Reverse
     between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
     turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
-    return ReversePath(top, stop, nodes, shapes, turned)
+    split = None
+    if split_stride is not None:
+        if split_stride <= stop_stride:
+            raise ExportError(
+                f"peaks cannot share the way from stride {split_stride} to stride {stop_stride}: "
+                "--split-stride has to be larger than --stop-stride"
+            )
+        split = choose_stop(image, head, split_stride, shapes, "--split-stride")
+    fixed = None if size is None else infer_shapes(model, *size)
+    return ReversePath(top, stop, nodes, shapes, turned, split, batch, fixed)
 
 
-def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) -> ir.Value:
+def choose_stop(
+    image: ir.Value, head: ir.Value, stride: int, shapes: Shapes, option: str = "--stop-stride"
+) -> ir.Value:
     """The value at which the reverse pass ends: the image at stride 1, else the one nearest to it.
 
     Only values that every path from the image to the head runs through qualify (in a residual block that is
@@ -104,6 +148,7 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
         head: The input of the top layer.
         stride: Image pixels per cell of the stop.
         shapes: Shapes of all values, from ``infer_shapes``.
+        option: What the user sets the stride with.
 
     Raises:
         ExportError: If no value qualifies.
@@ -118,7 +163,7 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
             return value
     strides = ", ".join(map(str, sorted(found)))
     raise ExportError(
-        f"the network has no layer to stop at with stride {stride}: use --stop-stride with one of {strides}"
+        f"the network has no layer to stop at with stride {stride}: use {option} with one of {strides}"
     )
 
 

@@ -59,7 +59,7 @@ class Bundle:
         if not path.is_file():
             raise BundleError(f"{path}: no such bundle; give the path of a .prm file made by prm-export")
         manifest = _parse_manifest(path, _read_member(path, MANIFEST, MAX_MANIFEST_BYTES))
-        for graph in (manifest.forward, manifest.backprop):
+        for graph in manifest.graphs:
             if graph.file not in manifest.sha256:
                 raise BundleError(
                     f"{path}: the manifest has no SHA-256 for {graph.file!r}; export the bundle again"
@@ -98,7 +98,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, members: Mapp
     Args:
         path: The file to write; missing folders are created.
         manifest: The manifest; its ``sha256`` is filled in from ``members``.
-        members: Content by name, among them the files of ``manifest.forward`` and ``manifest.backprop``.
+        members: Content by name, among them the files of ``manifest.graphs``.
 
     Raises:
         BundleError: If a member's name is not a plain relative path, or a graph of the manifest is missing.
@@ -106,13 +106,14 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, members: Mapp
     path = Path(path)
     for name in members:
         _check_name(path, name)
-    absent = {manifest.forward.file, manifest.backprop.file} - set(members)
+    absent = {graph.file for graph in manifest.graphs} - set(members)
     if absent:
         raise BundleError(
             f"{path}: the manifest names {', '.join(sorted(absent))}, which was not given as a member"
         )
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
-    text = manifest.model_copy(update={"sha256": sha256}).model_dump_json(indent=2)
+    current = {"sha256": sha256, "schema_version": SCHEMA_VERSION}
+    text = manifest.model_copy(update=current).model_dump_json(indent=2)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

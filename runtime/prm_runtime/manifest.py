@@ -4,31 +4,65 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prm_proposals.settings import ProposalSettings, RetrievalSettings
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""2 adds share splitting, size profiles, batches, precisions and the fused graph; 1 has none of them."""
 
 MASK_LOGITS: Final = "mask_logits"
 """Output of the forward graph, float32 [1, 1 + C, h, w], of models that have a mask head."""
+
+
+PRMS: Final = "prms"
+"""Output of the reverse graph and of a fused one, float32 [P, h, w]."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+"""Height and width in pixels."""
+
+
+class SizeProfile(_Model):
+    """The input sizes that a bundle is made for: each side may lie between ``min`` and ``max``.
+
+    ``opt`` is what engines tune themselves for. Where all three are equal the graphs take no other size.
+    """
+
+    min: Size
+    opt: Size
+    max: Size
+
+    @model_validator(mode="after")
+    def _in_order(self) -> SizeProfile:
+        for low, usual, high in zip(self.min, self.opt, self.max, strict=True):
+            if not low <= usual <= high:
+                raise ValueError(f"expected min <= opt <= max, found {self.min}, {self.opt}, {self.max}")
+        return self
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is but one size."""
+        return self.min == self.max
+
+
 class Preprocessing(_Model):
     """How a frame becomes the network's input: resized keeping its aspect, then ``(RGB - mean) / std``.
 
     The long side becomes ``size`` pixels and each side is rounded to the nearest multiple of ``multiple``
-    (at least one), so the image is stretched by at most ``multiple / 2`` pixels.
+    (at least one), so the image is stretched by at most ``multiple / 2`` pixels; then each side is brought
+    into ``profile``, if there is one. A fixed size stretches every frame to it.
     """
 
     size: Annotated[int, Field(gt=0)] = 448
     multiple: Annotated[int, Field(gt=0)] = 32
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    profile: SizeProfile | None = None
 
 
 class TensorSpec(_Model):
@@ -48,12 +82,17 @@ class GraphSpec(_Model):
 
 
 class PeakSettings(_Model):
-    """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper)."""
+    """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper).
+
+    With ``prm`` shared, peaks are walked apart down to ``split_stride`` only and share the rest of the way.
+    """
 
     window: int = 3
     max_peaks: int = 64
     stop_stride: int = 2
     rule: Literal["exact"] = "exact"
+    prm: Literal["exact", "shared"] = "exact"
+    split_stride: int | None = None
 
 
 class Provenance(_Model):
@@ -70,19 +109,37 @@ class Provenance(_Model):
 
 
 class Manifest(_Model):
-    """Everything about a bundle except its weights (``manifest.json``)."""
+    """Everything about a bundle except its weights (``manifest.json``).
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    ``fused``, where there is one, is both graphs in one: peaks are back-propagated inside it.
+    """
+
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     forward: GraphSpec
     backprop: GraphSpec
+    fused: GraphSpec | None = None
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     peaks: PeakSettings = PeakSettings()
     proposals: ProposalSettings = ProposalSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     provenance: Provenance
     sha256: dict[str, str] = {}
+
+    @property
+    def batch(self) -> int:
+        """Frames that the forward graph takes at once."""
+        batch = self.forward.inputs[0].shape[0] if self.forward.inputs else 1
+        return batch if isinstance(batch, int) else 1
+
+    @property
+    def graphs(self) -> tuple[GraphSpec, ...]:
+        """All graphs of the bundle."""
+        return (
+            (self.forward, self.backprop) if self.fused is None else (self.forward, self.backprop, self.fused)
+        )
 
     @property
     def has_mask_head(self) -> bool:

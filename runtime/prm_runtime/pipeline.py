@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sinks import Result, Sink
@@ -47,8 +48,7 @@ def run_pipeline(
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.close)
-        for frame in _timed(source, segmenter.times):
-            result = Result(frame, segmenter(frame.image, frame.stem + frame.number), segmenter.times)
+        for result in _results(segmenter, source):
             for sink in sinks:
                 sink.write(result)
             summary.frames += 1
@@ -57,6 +57,17 @@ def run_pipeline(
             if should_stop():
                 break
     return summary
+
+
+def _results(segmenter: Segmenter, source: Source) -> Iterator[Result]:
+    """The results of all frames in order, as many at a time as the network takes."""
+    frames = _timed(source, segmenter.times)
+    while some := list(islice(frames, segmenter.batch)):
+        names = [frame.stem + frame.number for frame in some]
+        for frame, instances in zip(
+            some, segmenter.many([frame.image for frame in some], names), strict=True
+        ):
+            yield Result(frame, instances, segmenter.times)
 
 
 def _timed(source: Source, times: StageTimes) -> Iterator[Frame]:

@@ -13,7 +13,7 @@ def input_size(height: int, width: int, settings: Preprocessing) -> tuple[int, i
     """Height and width of the network's input for a frame.
 
     The long side becomes ``settings.size``, the aspect is kept, and each side is rounded to the nearest
-    multiple of ``settings.multiple``, at least one.
+    multiple of ``settings.multiple``, at least one, and brought into ``settings.profile``.
 
     Example:
         >>> input_size(360, 640, Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)))
@@ -24,7 +24,11 @@ def input_size(height: int, width: int, settings: Preprocessing) -> tuple[int, i
     def rounded(side: int) -> int:
         return max(1, int(side * scale / settings.multiple + 0.5)) * settings.multiple
 
-    return rounded(height), rounded(width)
+    size, profile = (rounded(height), rounded(width)), settings.profile
+    if profile is None:
+        return size
+    smallest, largest = profile.min, profile.max
+    return min(max(size[0], smallest[0]), largest[0]), min(max(size[1], smallest[1]), largest[1])
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,13 +21,13 @@ from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
-from prm_runtime.backends import Backend, GraphUse, create_backend
-from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
+from prm_runtime.backends import Backend, create_backend
+from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
 from prm_runtime.instances import Instances, mask_boxes
 from prm_runtime.manifest import MASK_LOGITS
-from prm_runtime.preprocess import preprocess
+from prm_runtime.network import Maps, Network
 from prm_runtime.timing import StageTimes
 
 
@@ -38,6 +38,7 @@ class Segmenter:
         classes: Names of the classes.
         settings: Thresholds and parameters of the retrieval.
         backend: The inference engine.
+        batch: Frames that the network takes at once; :meth:`many` makes use of it.
         times: Seconds per stage, added up over all frames.
 
     Example:
@@ -56,6 +57,7 @@ class Segmenter:
         proposals: ProposalSource | None = None,
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
+        fused: bool = False,
     ) -> None:
         """Compile the graphs of a bundle; :meth:`open` is the short way.
 
@@ -68,9 +70,12 @@ class Segmenter:
             min_score: Smallest score of a returned instance. The default keeps whatever the retrieval
                 settings let through, which is what average precision wants.
             classes: Names of the classes to return; all if None.
+            fused: Run the bundle's fused graph: one call for everything, but all rows of the peak table are
+                back-propagated, on every frame.
 
         Raises:
-            PrmError: If ``classes`` names an unknown class, or the graphs lack an output that is needed.
+            PrmError: If ``classes`` names an unknown class, the graphs lack an output that is needed, or
+                ``fused`` asks for a graph that the bundle does not have.
         """
         manifest = bundle.manifest
         self.classes = manifest.classes
@@ -85,13 +90,8 @@ class Segmenter:
         )
         self._proposals = proposals or self._generator
         self._features = self._proposals.feature_names
-        self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
-        _check_outputs(
-            bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
-        )
-        use = GraphUse.of(manifest, resident=frozenset(self._gains))
-        self._forward = backend.compile(bundle.read(manifest.forward.file), use)
-        self._backprop = backend.compile(bundle.read(manifest.backprop.file), use)
+        self._network = Network(bundle, backend, self._features, fused=fused)
+        self.batch = self._network.batch
         self._retrieval = create_retrieval(self.settings)
 
     @classmethod
@@ -105,6 +105,7 @@ class Segmenter:
         proposals: str | ProposalSource = DEFAULT,
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
+        fused: bool = False,
     ) -> Segmenter:
         """Open a bundle.
 
@@ -117,6 +118,7 @@ class Segmenter:
                 :func:`~prm_proposals.sources.create_source`.
             min_score: See :class:`Segmenter`.
             classes: See :class:`Segmenter`.
+            fused: See :class:`Segmenter`.
 
         Raises:
             PrmError: If the bundle is unusable (:class:`~prm_runtime.bundle.BundleError`), the engine is not
@@ -132,7 +134,15 @@ class Segmenter:
         if isinstance(proposals, str):
             with _errors_for_people():
                 proposals = create_source(proposals, bundle.manifest.proposals, threads)
-        return cls(bundle, engine, settings, proposals=proposals, min_score=min_score, classes=classes)
+        return cls(
+            bundle,
+            engine,
+            settings,
+            proposals=proposals,
+            min_score=min_score,
+            classes=classes,
+            fused=fused,
+        )
 
     def __call__(self, frame: NDArray[np.uint8], name: str | None = None) -> Instances:
         """Find the instances in one frame.
@@ -146,19 +156,45 @@ class Segmenter:
         """
         return self.retrieve(self.evidence(frame, name), (frame.shape[0], frame.shape[1]))
 
+    def many(
+        self, frames: Sequence[NDArray[np.uint8]], names: Sequence[str] | None = None
+    ) -> list[Instances]:
+        """Find the instances in several frames: as one by one, but the network runs on batches.
+
+        Args:
+            frames: As for a call with one frame; those that become images of one size share a batch.
+            names: What files about each frame are called.
+
+        Raises:
+            PrmError: As for one frame.
+        """
+        named = zip(frames, names or [None] * len(frames), self._respond(frames), strict=True)
+        return [
+            self.retrieve(self._gather(frame, name, maps), (frame.shape[0], frame.shape[1]))
+            for frame, name, maps in named
+        ]
+
     def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
-        maps, _ = self._respond(frame)
+        (maps,) = self._respond([frame])
         return maps["class_maps"][0], maps["class_scores"][0]
 
     def evidence(self, frame: NDArray[np.uint8], name: str | None = None) -> Evidence:
         """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
-        maps, input_shape = self._respond(frame)
+        (maps,) = self._respond([frame])
+        return self._gather(frame, name, maps)
+
+    def _respond(self, frames: Sequence[NDArray[np.uint8]]) -> list[Maps]:
+        with self.times.stage("forward"):
+            return self._network.respond(frames)
+
+    def _gather(self, frame: NDArray[np.uint8], name: str | None, maps: Maps) -> Evidence:
+        """The evidence of a frame from the network's outputs for it."""
         class_maps, class_scores = maps["class_maps"][0], maps["class_scores"][0]
         peaks, peak_scores = maps["peaks"][0], maps["peak_scores"][0]
         live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings)
         with self.times.stage("back-propagation"):
-            prms = self._back_propagate(peaks[live], maps, input_shape)
+            prms = self._network.back_propagate(peaks, live, maps, (frame.shape[0], frame.shape[1]))
         with self.times.stage("proposals"), _errors_for_people():
             graph = self._generator.regions(frame)
             features = {feature: maps[feature][0] for feature in self._features}
@@ -195,23 +231,6 @@ class Segmenter:
                 prms=prms[seen],
             )
 
-    def _respond(self, frame: NDArray[np.uint8]) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
-        """All outputs of the forward graph, and the shape of its input."""
-        _check_frame(frame)
-        with self.times.stage("forward"):
-            image = preprocess(frame, self._manifest.preprocessing)
-            return self._forward.run({"image": image}), image.shape
-
-    def _back_propagate(
-        self, peaks: NDArray[np.int64], maps: dict[str, NDArray[Any]], input_shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
-        """PRMs of the peaks; a frame without any does not pay for the graph."""
-        if len(peaks) == 0:
-            stride = self._manifest.peaks.stop_stride
-            return np.zeros((0, input_shape[2] // stride, input_shape[3] // stride), np.float32)
-        gains = {name: maps[name] for name in self._gains}
-        return self._backprop.run({"peaks": peaks, **gains})["prms"]
-
 
 def frame_masks(
     members: NDArray[np.bool_], labels: NDArray[np.int32], frame_size: tuple[int, int]
@@ -234,11 +253,6 @@ def frame_masks(
     return masks
 
 
-def _check_frame(frame: NDArray[np.uint8]) -> None:
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-        raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
-
-
 @contextmanager
 def _errors_for_people() -> Iterator[None]:
     """What proposals cannot be made from is the user's to mend."""
@@ -246,10 +260,3 @@ def _errors_for_people() -> Iterator[None]:
         yield
     except (ProposalError, GalleryError) as error:
         raise PrmError(str(error)) from error
-
-
-def _check_outputs(bundle: Bundle, needed: Sequence[str]) -> None:
-    missing = sorted(set(needed) - {spec.name for spec in bundle.manifest.forward.outputs})
-    if missing:
-        lack = f"the forward graph lacks {', '.join(missing)}"
-        raise BundleError(f"{bundle.path}: {lack}; export it again or take other proposals")

@@ -15,7 +15,7 @@ from tests.fixtures.command_line import Command, Finished
 from tests.fixtures.networks import write_checkpoint
 from torch import Tensor, nn
 
-from prm_export.commands import export as command
+from prm_export import assemble
 from prm_export.pipeline import GraphOptions, Graphs, build_graphs
 from prm_train.backbones import BACKBONES
 from prm_train.fcn import FullyConvolutional
@@ -45,7 +45,7 @@ def test_graphs_beyond_tolerance_are_not_written(
                 return graphs
         raise AssertionError("no weight")
 
-    monkeypatch.setattr(command, "build_graphs", build_wrong_graphs)
+    monkeypatch.setattr(assemble, "build_graphs", build_wrong_graphs)
     output = tmp_path / "wrong.prm"
     result = prm_export(checkpoint, "-o", output)
     assert_refused(result, output, "nothing was written")

@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.fixtures.networks import Network
 
 from prm_export.errors import ExportError
-from prm_export.passes.backprop import SMALLEST_MASS
+from prm_export.passes.shares import SMALLEST_MASS
 from prm_export.pipeline import Graphs, build_graphs
 from prm_export.verify import Check, packaged_picture, report, verify
 from prm_runtime.manifest import Preprocessing

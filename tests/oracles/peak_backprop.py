@@ -36,32 +36,46 @@ def response_maps(
         stop: Name of a value that every path from the image to M runs through.
         epsilon: Added to every normaliser 1/Z; the paper has none.
     """
-    U = {name: value.astype(np.float64) for name, value in _values(classifier, image).items()}
-    evidence = {name: np.maximum(value, 0) for name, value in U.items()}
-    evidence[classifier.graph.input[0].name] = image.astype(np.float64) - image_minimum.reshape(1, -1, 1, 1)
-    return np.stack([_walk(classifier.graph, U, evidence, peak, stop, epsilon) for peak in peaks])
+    walker = Walker(classifier, image, image_minimum, epsilon)
+    maps = [walker.walk(*walker.seed(peak), stop).sum(0) for peak in peaks]
+    return np.stack([prm / prm.sum() for prm in maps])
 
 
-def _walk(
-    graph: onnx.GraphProto,
-    U: Mapping[str, NDArray[Any]],
-    evidence: Mapping[str, Maps],
-    peak: Sequence[int],
-    stop: str,
-    epsilon: float,
-) -> Maps:
-    M = graph.output[0].name
-    P: dict[str, Maps] = {M: np.zeros(U[M].shape[1:])}
-    P[M][tuple(peak)] = 1
-    for node in reversed(graph.node):
-        if node.output[0] == stop:
-            break
-        if node.output[0] not in P:
-            continue  # a constant, or above the peak
-        for name, share in _step(node, P.pop(node.output[0]), evidence, U, epsilon).items():
-            P[name] = P.get(name, 0) + share
-    prm = P[stop].sum(0)
-    return prm / prm.sum()
+class Walker:
+    """The walk over one image; arguments as for :func:`response_maps`."""
+
+    def __init__(
+        self,
+        classifier: onnx.ModelProto,
+        image: NDArray[np.float32],
+        image_minimum: NDArray[np.float32],
+        epsilon: float = 0.0,
+    ) -> None:
+        self._graph, self._epsilon = classifier.graph, epsilon
+        self._U = {name: value.astype(np.float64) for name, value in _values(classifier, image).items()}
+        self._evidence = {name: np.maximum(value, 0) for name, value in self._U.items()}
+        pixels = image.astype(np.float64) - image_minimum.reshape(1, -1, 1, 1)
+        self._evidence[classifier.graph.input[0].name] = pixels
+
+    def seed(self, peak: Sequence[int]) -> tuple[str, Maps]:
+        """The value M and a walker that stands on its cell (class, row, column)."""
+        M = self._graph.output[0].name
+        P = np.zeros(self._U[M].shape[1:])
+        P[tuple(peak)] = 1
+        return M, P
+
+    def walk(self, start: str, P_start: Maps, stop: str) -> Maps:
+        """P at the value ``stop`` of walkers that set out from ``start`` with P_start."""
+        P = {start: P_start}
+        for node in reversed(self._graph.node):
+            if node.output[0] == stop:
+                break
+            if node.output[0] not in P:
+                continue  # a constant, or above the start
+            below = _step(node, P.pop(node.output[0]), self._evidence, self._U, self._epsilon)
+            for name, share in below.items():
+                P[name] = P.get(name, 0) + share
+        return P[stop]
 
 
 def _values(classifier: onnx.ModelProto, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

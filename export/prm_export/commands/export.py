@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from prm_export.assemble import Variant, assemble, refuse_failed
+from prm_export.calibration import calibration_pictures
 from prm_export.classifier import export_classifier
+from prm_export.commands import options
+from prm_export.comparison import compare
 from prm_export.errors import ExportError
 from prm_export.foreign import check_scores, foreign_material
 from prm_export.intake.classifier import Foreign
-from prm_export.material import Material
-from prm_export.pipeline import GraphOptions, build_graphs, graph_spec
+from prm_export.material import Material, with_settings
+from prm_export.precision import Precision
 from prm_export.provenance import provenance
-from prm_export.verify import Check, packaged_picture, report, verify
+from prm_export.sizes import with_sizes
+from prm_export.verify import Check, packaged_picture, report
 from prm_proposals.presets import for_taps
 from prm_runtime.bundle import write_bundle
 from prm_runtime.console import stderr
-from prm_runtime.manifest import Manifest, PeakSettings, Preprocessing
-from prm_runtime.preprocess import preprocess
+from prm_runtime.manifest import Preprocessing
 from prm_runtime.sources.pictures import read_picture
 from prm_train.checkpoint import load_checkpoint
 
-FORWARD, BACKPROP = "forward.onnx", "backprop.onnx"
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 USUAL_SIZE = 448
 
@@ -66,9 +71,12 @@ def export(
     std: Annotated[
         str | None, typer.Option(help="What it divides by after that: R,G,B.", show_default="ImageNet's")
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Long side of the pictures it gets.", min=32, show_default="448")
-    ] = None,
+    size: options.Size = None,
+    dynamic: options.Dynamic = True,
+    profile: options.Profile = None,
+    batch: options.Batch = 1,
+    prm: options.Mode = options.Prm.exact,
+    split_stride: options.Split = options.SplitStride.eighth,
     stop_stride: Annotated[
         StopStride,
         typer.Option(help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels."),
@@ -77,11 +85,21 @@ def export(
     max_peaks: Annotated[
         int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
     ] = None,
-    weights_dtype: Annotated[WeightsDtype, typer.Option(help="Stored precision.")] = WeightsDtype.float16,
+    weights_dtype: Annotated[
+        WeightsDtype, typer.Option(help="How fp32 stores its weights; it computes in float32 either way.")
+    ] = WeightsDtype.float16,
+    precision: options.Precision = Precision.fp32,
+    calibrate: options.Calibrate = None,
+    calibrate_count: options.CalibrateCount = 100,
+    fused: options.Fused = False,
+    settings_from: options.SettingsFrom = None,
     verify_image: Annotated[
         Path | None,
         typer.Option(help="Picture to verify on.", show_default="a cat"),
     ] = None,
+    verify_on: options.VerifyOn = None,
+    verify_split: options.VerifySplit = "val",
+    verify_limit: options.VerifyLimit = None,
 ) -> None:
     """Export a network to a bundle for prm-run, verified before anything is written.
 
@@ -90,59 +108,69 @@ def export(
     if window % 2 == 0:
         raise ExportError(f"the peak window must be odd, found {window}: use {window - 1} or {window + 1}")
     _check_output(output)
+    if (calibrate is not None) != (precision is Precision.int8):
+        raise ExportError("--precision int8 goes with --calibrate FOLDER, and other precisions without")
     picture = packaged_picture() if verify_image is None else read_picture(verify_image)
+    calibration = [] if calibrate is None else calibration_pictures(calibrate, calibrate_count)
     checks: list[Check] = []
     if onnx is not None:
         if checkpoint is not None or labels is None:
             raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint")
-        preprocessing = _preprocessing(mean, std, size)
+        preprocessing = _preprocessing(mean, std)
+        preprocessing = with_sizes(preprocessing, size, dynamic, profile)
         with stderr.status("reading the classifier"):
             material, foreign = foreign_material(onnx, labels, preprocessing)
             checks.append(check_scores(foreign, picture, preprocessing))
         stderr.print(_assumptions(foreign, material), highlight=False)
     elif checkpoint is None:
         raise ExportError("nothing to export: give a checkpoint, or --onnx FILE with --labels FILE")
-    elif labels or mean or std or size:
-        raise ExportError("--labels, --mean, --std and --size go with --onnx: a checkpoint knows its own")
+    elif labels or mean or std:
+        raise ExportError("--labels, --mean and --std go with --onnx: a checkpoint knows its own")
     else:
-        material = _checkpoint_material(checkpoint)
-    preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
-    means, deviations = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
-    options = GraphOptions(
-        image_minimum=(0 - means) / deviations,
-        aggregation=aggregation.pop("name", ""),
-        aggregation_options=aggregation,
+        material = checkpoint_material(checkpoint)
+        sized = with_sizes(material.preprocessing, size, dynamic, profile)
+        material = replace(material, preprocessing=sized)
+    if settings_from is not None:
+        material = with_settings(material, settings_from)
+    variant = Variant(
         window=window,
-        max_peaks=max_peaks or material.max_peaks,
+        max_peaks=max_peaks,
         stop_stride=int(stop_stride),
+        split_stride=int(split_stride) if prm is options.Prm.shared else None,
+        batch=batch,
+        precision=precision,
         half_weights=weights_dtype is WeightsDtype.float16,
+        fused=fused,
     )
-    with stderr.status("building the graphs"):
-        graphs = build_graphs(material.classifier, options)
-    with stderr.status("verifying against the oracle"):
-        checks += verify(graphs, material.reference, options, preprocess(picture, preprocessing))
+    with stderr.status("building the graphs and verifying them against the oracle"):
+        built = assemble(output.stem, material, variant, picture, calibration)
+    checks += built.checks
     stderr.print(report(checks))
-    if failed := [check.name for check in checks if not check.passed]:
-        raise ExportError(
-            f"the graphs do not compute what they should ({', '.join(failed)}): nothing was written"
-        )
-    members = {FORWARD: graphs.forward.SerializeToString(), BACKPROP: graphs.backprop.SerializeToString()}
-    manifest = Manifest(
-        name=output.stem,
-        classes=material.classes,
-        preprocessing=preprocessing,
-        forward=graph_spec(FORWARD, graphs.forward),
-        backprop=graph_spec(BACKPROP, graphs.backprop),
-        peaks=PeakSettings(window=window, max_peaks=options.max_peaks, stop_stride=options.stop_stride),
-        proposals=material.proposals,
-        retrieval=material.retrieval,
-        provenance=material.provenance,
-    )
-    write_bundle(output, manifest, members)
+    refuse_failed(checks)
+    manifest = built.manifest
+    if verify_on is not None:
+        with TemporaryDirectory() as folder:
+            bundles = (Path(folder) / "reference.prm", Path(folder) / output.name)
+            write_bundle(bundles[1], manifest, built.members)
+            with stderr.status("building the reference"):
+                plain = replace(
+                    variant,
+                    split_stride=None,
+                    batch=1,
+                    precision=Precision.fp32,
+                    half_weights=variant.half_weights and precision is Precision.fp32,
+                    fused=False,
+                )
+                exact = assemble("reference", material, plain, picture)
+            write_bundle(bundles[0], exact.manifest, exact.members)
+            (comparison,) = compare(bundles[0], bundles[1:], verify_on, verify_split, verify_limit)
+        stderr.print(comparison.table(output.name))
+        manifest = comparison.recorded_in(manifest)
+    write_bundle(output, manifest, built.members)
     stderr.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
 
 
-def _checkpoint_material(folder: Path) -> Material:
+def checkpoint_material(folder: Path) -> Material:
     model, config = load_checkpoint(folder)
     known = provenance(config.backbone, config.provenance)
     with stderr.status("exporting the classifier"):
@@ -158,7 +186,7 @@ def _checkpoint_material(folder: Path) -> Material:
     )
 
 
-def _preprocessing(mean: str | None, std: str | None, size: int | None) -> Preprocessing:
+def _preprocessing(mean: str | None, std: str | None) -> Preprocessing:
     divisors = IMAGENET_STD if std is None else _numbers("--std", std)
     if min(divisors) < 1:
         raise ExportError(
@@ -166,7 +194,7 @@ def _preprocessing(mean: str | None, std: str | None, size: int | None) -> Prepr
             "they are meant for pixels 0..1"
         )
     subtracted = IMAGENET_MEAN if mean is None else _numbers("--mean", mean)
-    return Preprocessing(size=size or USUAL_SIZE, mean=subtracted, std=divisors)
+    return Preprocessing(size=USUAL_SIZE, mean=subtracted, std=divisors)
 
 
 def _numbers(option: str, text: str) -> tuple[float, float, float]:

@@ -9,11 +9,10 @@ import onnx_ir as ir
 
 from prm_export.emit import constant_of, input_of, make_model
 from prm_export.passes.gains import Gains
+from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability
 from prm_export.reverse_path import ReversePath
 from prm_export.rules import RULES
 from prm_export.rules.base import Carried, ReverseGraph
-
-SMALLEST_MASS = 1e-30
 
 
 def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
@@ -21,33 +20,48 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
 
     Its inputs are ``peaks``, int64 [P, 3] of (class, row, column) without padding rows, and the gains by
     their names; its output ``prms``, float32 [P, h, w] at the stop's stride, is never negative and sums to 1
-    per peak (to 0 where no evidence reaches the stop).
+    per peak (to 0 where no evidence reaches the stop, and for class -1).
 
     The walk starts with probability 1 at a peak. What its top layer would divide by is one number per peak,
     which the final normalisation cancels, so the seed is the class's row of W⁺. While only 1×1 layers were
     passed, G lives at the peak's own cell and is carried as a vector.
+
+    With a split, the peaks' ways join there (:mod:`prm_export.passes.shares`): all below runs once.
     """
     peaks = ir.val("peaks", ir.DataType.INT64, ("peaks", 3))
-    received = {value: ir.val(value.name or "", value.dtype, value.shape) for value in gains.values}
+    received = {value: _received(value) for value in gains.values}
     reverse = ReverseGraph(path, peaks, received[gains.grid])
     W = np.maximum(constant_of(path.top, 1)[:, :, 0, 0], 0)
+    W = np.pad(W, ((0, 1), (0, 0)))  # class -1, that of a padding row, starts with nothing
     seed = reverse.op("Gather", reverse.weight(W), reverse.class_id)
     carried: defaultdict[ir.Value | None, list[Carried]] = defaultdict(list)
     carried[input_of(path.top)].append(Carried(seed, pointwise=True))
+    coarse = None
     for node in path.nodes:
         G = reverse.sum(carried.pop(node.outputs[0]))
+        if gains.split is not None and node.outputs[0] is path.split:
+            G, coarse = join(reverse, G, received[gains.split])
         if node in gains.layers:
             G = reverse.scale(G, received[gains.layers[node]])
         for value, part in zip(node.inputs, RULES[node.op_type].propagate(reverse, node, G), strict=True):
             if part is not None:
                 carried[value].append(part)
-    prms = _response_maps(reverse, reverse.spread(reverse.sum(carried[path.stop])), received[gains.stop])
+    P = visiting_probability(reverse, reverse.sum(carried[path.stop]), received[gains.stop])
+    if coarse is not None:
+        P = reverse.op("Mul", P, shares(reverse, coarse, P))
+    prms = _of_sum_one(reverse, reverse.op("Squeeze", P, reverse.int64(1)))
     prms.name, prms.dtype = "prms", ir.DataType.FLOAT
-    prms.shape = ir.Shape(("peaks", *path.symbolic_sides(*path.shape(path.stop)[2:])))
+    prms.shape = ir.Shape(("peaks", *path.declared(path.stop)[2:]))
     return make_model([peaks, *received.values()], [prms], reverse.nodes, "prm_backprop")
 
 
-def _response_maps(reverse: ReverseGraph, G: ir.Value, evidence: ir.Value) -> ir.Value:
-    P = reverse.op("ReduceSum", reverse.op("Mul", G, evidence), reverse.int64(1), keepdims=0)
+def _received(gain: ir.Value) -> ir.Value:
+    """The input for a gain: that of one image, whatever number of them goes forward at once."""
+    shape = gain.shape
+    one = shape if shape is None or len(shape) != 4 else (1, *shape[1:])
+    return ir.val(gain.name or "", gain.dtype, one)
+
+
+def _of_sum_one(reverse: ReverseGraph, P: ir.Value) -> ir.Value:
     mass = reverse.op("ReduceSum", P, reverse.int64(1, 2), keepdims=1)
     return reverse.op("Div", P, reverse.op("Max", mass, reverse.constant(SMALLEST_MASS)))

@@ -24,16 +24,19 @@ class Gains:
         layers: R of each layer that has one, float32 [1, C, h, w].
         stop: U⁺ where the reverse pass ends, float32 [1, C, h, w].
         grid: Height and width of the class response maps, int64 [2].
+        split: U⁺ where the peaks' ways join, float32 [1, C, h, w]; None where each goes its own.
     """
 
     layers: dict[ir.Node, ir.Value]
     stop: ir.Value
     grid: ir.Value
+    split: ir.Value | None = None
 
     @property
     def values(self) -> list[ir.Value]:
         """All of them, in the order of the outputs."""
-        return [self.grid, self.stop, *self.layers.values()]
+        split = [] if self.split is None else [self.split]
+        return [self.grid, self.stop, *split, *self.layers.values()]
 
 
 def check_rules(path: ReversePath) -> None:
@@ -67,7 +70,11 @@ def add_gains(model: ir.Model, M: ir.Value, path: ReversePath, image_minimum: ND
     forward = ForwardGraph(model, path, image_minimum)
     grid = _output(forward.sides(M), "gain_grid", ir.DataType.INT64, (2,))
     stop = forward.op("Identity", forward.positive(path.stop))
-    _output(stop, "gain_stop", ir.DataType.FLOAT, _map_shape(path, path.stop))
+    _output(stop, "gain_stop", ir.DataType.FLOAT, path.declared(path.stop))
+    split = None
+    if path.split is not None:
+        split = forward.op("Identity", forward.positive(path.split))
+        _output(split, "gain_split", ir.DataType.FLOAT, path.declared(path.split))
     layers: dict[ir.Node, ir.Value] = {}
     mistakes = []
     for node in path.nodes:
@@ -82,11 +89,11 @@ def add_gains(model: ir.Model, M: ir.Value, path: ReversePath, image_minimum: ND
                 "use --stop-stride 2 or larger"
             )
         elif R is not None:
-            shape = _map_shape(path, gate_of(node) or node.outputs[0])
+            shape = path.declared(gate_of(node) or node.outputs[0])
             layers[node] = _output(R, f"gain_{len(layers):03d}", ir.DataType.FLOAT, shape)
     if mistakes:
         raise ExportError("; ".join(mistakes))
-    gains = Gains(layers, stop, grid)
+    gains = Gains(layers, stop, grid, split)
     model.graph.outputs.extend(gains.values)
     return gains
 
@@ -94,10 +101,3 @@ def add_gains(model: ir.Model, M: ir.Value, path: ReversePath, image_minimum: ND
 def _output(value: ir.Value, name: str, dtype: ir.DataType, shape: tuple[int | str, ...]) -> ir.Value:
     value.name, value.dtype, value.shape = name, dtype, ir.Shape(shape)
     return value
-
-
-def _map_shape(path: ReversePath, like: ir.Value) -> tuple[int | str, ...]:
-    _, channels, height, width = path.shape(like)
-    if path.turned_shape(like) == path.shape(like):  # a gate: one number for all cells
-        return (1, channels, height, width)
-    return (1, channels, *path.symbolic_sides(height, width))

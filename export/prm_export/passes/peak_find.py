@@ -97,9 +97,10 @@ def add_peak_find(
     model.graph.append(node)
     model.graph.opset_imports[DOMAIN] = 1
     peaks, peak_scores = node.outputs
-    peaks.name, peaks.dtype, peaks.shape = "peaks", ir.DataType.INT64, ir.Shape((1, max_peaks, 3))
+    batch = 1 if M.shape is None else M.shape[0]
+    peaks.name, peaks.dtype, peaks.shape = "peaks", ir.DataType.INT64, ir.Shape((batch, max_peaks, 3))
     peak_scores.name, peak_scores.dtype = "peak_scores", ir.DataType.FLOAT
-    peak_scores.shape = ir.Shape((1, max_peaks))
+    peak_scores.shape = ir.Shape((batch, max_peaks))
     model.graph.outputs.extend(node.outputs)
     return model
 

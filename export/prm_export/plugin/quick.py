@@ -1,8 +1,8 @@
 """PeakFind as a TensorRT plugin whose kernel is baked into the engine.
 
-TensorRT's quickly deployable plugins (``tensorrt.plugin``, from 10.10 on with ``aot_impl``): the engine holds the
-PTX and is loaded without Python code and without a library of plugins. Their attributes are arrays here, since
-with NumPy 2.4 and newer TensorRT cannot make Python numbers of what its parser hands over.
+TensorRT's quickly deployable plugins (``tensorrt.plugin``, from 10.10 on with ``aot_impl``): the engine holds
+the PTX and is loaded without Python code and without a library of plugins. Their attributes are arrays here,
+since with NumPy 2.4 and newer TensorRT cannot make Python numbers of what its parser hands over.
 """
 # TensorRT reads the annotations as objects, so they must not be postponed to strings.
 
@@ -41,6 +41,7 @@ def register_peak_find(trt: Any, trtp: Any, compute_capability: int) -> dict[str
         max_peaks: INT32,
         threshold: FLOAT32,
     ) -> tuple[Desc, Desc]:  # type: ignore[valid-type]
+        del window, threshold  # they change what is in the table, not its shape
         rows = (class_maps.shape_expr[0], int(max_peaks[0]))  # type: ignore[attr-defined]
         table = trtp.from_shape_expr((*rows, 3), dtype=trt.int64)
         return table, trtp.from_shape_expr(rows, dtype=trt.float32)

@@ -8,7 +8,10 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from prm_runtime.manifest import Manifest
+from prm_runtime.manifest import Manifest, Size
+from prm_runtime.preprocess import input_size
+
+USUAL_FRAME = (3, 4)  # height and width, as most cameras and data sets have them
 
 
 @dataclass(frozen=True)
@@ -16,23 +19,31 @@ class GraphUse:
     """How a graph will be used, which engines that compile ahead or own their memory want to know.
 
     Attributes:
-        max_side: Longest side of the images.
-        multiple: What sides are multiples of.
+        smallest: Height and width of the smallest image.
+        usual: Height and width of the image to be fast on.
+        largest: Height and width of the largest image.
         max_peaks: Most peaks at a time.
         resident: Outputs that only another graph of the same backend reads. They may stay where they were
             computed, as arrays of the engine's own kind, and last until the graph's next run.
     """
 
-    max_side: int = 448
-    multiple: int = 32
+    smallest: Size = (32, 32)
+    usual: Size = (336, 448)
+    largest: Size = (448, 448)
     max_peaks: int = 64
     resident: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, manifest: Manifest, resident: frozenset[str] = frozenset()) -> GraphUse:
         """How a bundle's graphs are used."""
-        picture = manifest.preprocessing
-        return cls(picture.size, picture.multiple, manifest.peaks.max_peaks, resident)
+        settings = manifest.preprocessing
+        profile, side = settings.profile, settings.multiple
+        smallest, usual, largest = (
+            ((side, side), input_size(*USUAL_FRAME, settings), input_size(1, 1, settings))
+            if profile is None
+            else (profile.min, profile.opt, profile.max)
+        )
+        return cls(smallest, usual, largest, manifest.peaks.max_peaks, resident)
 
 
 ANY_USE = GraphUse()

@@ -64,6 +64,14 @@ def segment(
             "for dog.jpg, clip_000012.npz for frame 12 of clip.mp4.",
         ),
     ] = DEFAULT,
+    fused: Annotated[
+        bool,
+        typer.Option(
+            "--fused",
+            help="Run the bundle's fused graph (prm-export --fused): one call a frame, which back-propagates "
+            "every row of the peak table.",
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the engine; default: all cores.")
     ] = None,
@@ -86,6 +94,7 @@ def segment(
         proposals=proposals,
         min_score=min_score,
         classes=wanted,
+        fused=fused,
     )
     sinks = _open_sinks(save_json, save_video, save_images, save_prm, frames)
     window = Window(hold=frames.fps is None) if show else None

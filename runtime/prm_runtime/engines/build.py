@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from prm_runtime.backends.base import GraphUse
 from prm_runtime.console import PrmError
 from prm_runtime.engines.files import write_atomically
 from prm_runtime.engines.flavors import Flavor, OnProgress
-from prm_runtime.engines.profiles import Range, dimension_range, grid_range
+from prm_runtime.engines.profiles import Range, extent_range, grid_range
 
 
 def build_engine(
@@ -66,29 +67,22 @@ def parse(flavor: Flavor, network: Any, model: bytes) -> None:
 def _profile(builder: Any, network: Any, use: GraphUse) -> Any:
     profile = builder.create_optimization_profile()
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
-    free = {
-        tensor.name: [
-            tensor.get_dimension_name(axis) if extent < 0 else int(extent)
-            for axis, extent in enumerate(tensor.shape)
-        ]
-        for tensor in tensors
-    }
-    names = [extent for extents in free.values() for extent in extents if isinstance(extent, str)]
+    shapes = {tensor.name: _ranges(tensor, use) for tensor in tensors}
     for tensor in tensors:
         if tensor.is_shape_tensor:
-            profile.set_shape_input(tensor.name, *_corners(grid_range(names, use)))
-        elif any(isinstance(extent, str) for extent in free[tensor.name]):
-            profile.set_shape(tensor.name, *_corners(_ranges(free[tensor.name], use)))
+            profile.set_shape_input(tensor.name, *_corners(grid_range(shapes.values())))
+        elif -1 in tuple(tensor.shape):
+            profile.set_shape(tensor.name, *_corners(shapes[tensor.name]))
     return profile
 
 
-def _ranges(extents: list[Any], use: GraphUse) -> list[Range]:
+def _ranges(tensor: Any, use: GraphUse) -> list[Range]:
     return [
-        dimension_range(extent, use) if isinstance(extent, str) else Range(extent, extent, extent)
-        for extent in extents
+        extent_range(tensor.get_dimension_name(axis) if extent < 0 else int(extent), use)
+        for axis, extent in enumerate(tensor.shape)
     ]
 
 
-def _corners(ranges: list[Range]) -> list[tuple[int, ...]]:
+def _corners(ranges: Sequence[Range]) -> list[tuple[int, ...]]:
     """Smallest, usual and largest shape."""
     return list(zip(*ranges, strict=True))

@@ -33,7 +33,7 @@ class EngineKey:
         version: Its version.
         device: The GPU, or ``portable`` where there is none.
         precision: ``as exported``, or ``fp16`` where the graph was converted before building.
-        limits: Largest image side, multiple of the sides, and largest number of peaks.
+        limits: Smallest, usual and largest height and width of images, and the most peaks.
     """
 
     graph: str
@@ -41,14 +41,14 @@ class EngineKey:
     version: str
     device: str
     precision: str
-    limits: tuple[int, int, int]
+    limits: tuple[int, ...]
 
     @classmethod
     def of(
         cls, model: bytes, use: GraphUse, flavor: str, version: str, device: str, precision: str
     ) -> EngineKey:
         """The key of a graph's engine."""
-        limits = (use.max_side, use.multiple, use.max_peaks)
+        limits = (*use.smallest, *use.usual, *use.largest, use.max_peaks)
         return cls(hashlib.sha256(model).hexdigest(), flavor, version, device, precision, limits)
 
     @property

@@ -33,6 +33,13 @@ class DeviceArray:
             "version": 3,
         }
 
+    def __getitem__(self, rows: slice) -> DeviceArray:
+        """A contiguous part of the first axis, in the same memory."""
+        start, stop, _ = rows.indices(self.shape[0])
+        row = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        shape = (max(0, stop - start), *self.shape[1:])
+        return DeviceArray(self._cuda, self.address + start * row, shape, self.dtype)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """A copy in host memory."""
         if copy is False:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from prm_runtime.backends.base import GraphUse
 from prm_runtime.console import PrmError
 
+USUAL_PEAKS = 8
 _SIDE = re.compile(r"(height|width)(?:/(\d+))?")
 
 
@@ -20,41 +21,46 @@ class Range(NamedTuple):
     largest: int
 
 
-def dimension_range(name: str, use: GraphUse) -> Range:
-    """Range of a free dimension of a bundle's graphs.
+def extent_range(extent: int | str, use: GraphUse) -> Range:
+    """Range of one dimension of a bundle's graphs.
 
     Args:
-        name: ``height`` or ``width`` of the image, ``height/32`` (a map at that stride) or ``peaks``.
+        extent: A number, or the name of a free dimension: ``height`` or ``width`` of the image, ``height/32``
+            (a map at that stride) or ``peaks``.
         use: How large images and peak tables get.
 
     Raises:
         PrmError: If the name is none of these.
 
     Example:
-        >>> dimension_range("width/32", GraphUse(max_side=448, multiple=32))
+        >>> extent_range("width/32", GraphUse(smallest=(32, 32), usual=(336, 448), largest=(448, 448)))
         Range(smallest=1, usual=14, largest=14)
     """
-    if name == "peaks":
-        return Range(1, min(8, use.max_peaks), use.max_peaks)
-    match = _SIDE.fullmatch(name)
+    if isinstance(extent, int):
+        return Range(extent, extent, extent)
+    if extent == "peaks":
+        return Range(1, min(USUAL_PEAKS, use.max_peaks), use.max_peaks)
+    match = _SIDE.fullmatch(extent)
     if match is None:
         raise PrmError(
-            f"no range is known for the graph's dimension {name!r} (expected height, width, these divided by "
-            "a stride, or peaks): export the bundle again"
+            f"no range is known for the graph's dimension {extent!r} (expected height, width, these divided "
+            "by a stride, or peaks): export the bundle again"
         )
-    stride = int(match[2] or 1)
-    landscape = round(use.max_side * 0.75 / use.multiple) * use.multiple
-    usual = use.max_side if match[1] == "width" else max(landscape, use.multiple)
-    return Range(*(max(1, side // stride) for side in (use.multiple, usual, use.max_side)))
+    axis, stride = ("height", "width").index(match[1]), int(match[2] or 1)
+    return Range(*(max(1, size[axis] // stride) for size in (use.smallest, use.usual, use.largest)))
 
 
-def grid_range(names: Sequence[str], use: GraphUse) -> list[Range]:
-    """Ranges of the values of ``gain_grid``, the height and width of the class response maps.
+def grid_range(shapes: Iterable[Sequence[Range]]) -> tuple[Range, Range]:
+    """Ranges of the values of ``gain_grid``: height and width of the class response maps.
 
     Args:
-        names: Names of the free dimensions of all inputs beside it; the coarsest stride is that of the maps.
-        use: How large images get.
+        shapes: Of all inputs. The class response maps are as large as the smallest map among them, gates
+            (one number for all cells) aside.
     """
-    strides = [int(match[2] or 1) for name in names if (match := _SIDE.fullmatch(name))]
-    coarsest = max(strides, default=1)
-    return [dimension_range(f"{side}/{coarsest}", use) for side in ("height", "width")]
+    one = Range(1, 1, 1)
+    maps = [(shape[2], shape[3]) for shape in shapes if len(shape) == 4]
+    return min(
+        (sides for sides in maps if sides != (one, one)),
+        key=lambda sides: sides[0].largest,
+        default=(one, one),
+    )

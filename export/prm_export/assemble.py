@@ -1,0 +1,145 @@
+"""From a network to the manifest and members of a bundle, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from prm_export.errors import ExportError
+from prm_export.material import Material
+from prm_export.passes.fuse import fuse
+from prm_export.pipeline import GraphOptions, build_graphs, graph_spec
+from prm_export.precision import Precision, lower_precision
+from prm_export.verify import Check, verify
+from prm_runtime.manifest import GraphSpec, Manifest, PeakSettings
+from prm_runtime.preprocess import preprocess
+
+FORWARD, BACKPROP, FUSED = "forward.onnx", "backprop.onnx", "fused.onnx"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What becomes of a network.
+
+    Attributes:
+        window: Side of the peak window in cells, odd.
+        max_peaks: Rows of the peak table; None leaves it to the network.
+        stop_stride: Image pixels per cell of the Peak Response Maps.
+        split_stride: Where peaks begin to share their way; None walks each alone.
+        batch: Frames that the network takes at once.
+        precision: What its trunk computes in.
+        half_weights: Store weights as float16 where the arithmetic is float32.
+        fused: Add the fused graph.
+    """
+
+    window: int = 3
+    max_peaks: int | None = None
+    stop_stride: int = 2
+    split_stride: int | None = None
+    batch: int = 1
+    precision: Precision = Precision.fp32
+    half_weights: bool = True
+    fused: bool = False
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What a bundle is written from, and how well it computes what it should."""
+
+    manifest: Manifest
+    members: dict[str, bytes]
+    checks: list[Check]
+
+
+def assemble(
+    name: str,
+    material: Material,
+    variant: Variant,
+    picture: NDArray[np.uint8],
+    calibration: Sequence[NDArray[np.uint8]] = (),
+) -> Assembled:
+    """Build, convert and verify the graphs of a bundle.
+
+    Args:
+        name: Of the bundle.
+        material: The network with all that is known about it.
+        variant: What to make of it.
+        picture: What to verify on, RGB uint8 [H, W, 3].
+        calibration: Pictures for int8.
+
+    Raises:
+        ExportError: If the network cannot be exported so.
+    """
+    options = graph_options(material, variant)
+    exact = build_graphs(material.classifier, options)
+    images = [preprocess(frame, material.preprocessing) for frame in calibration]
+    graphs = lower_precision(exact, variant.precision, images)
+    image = preprocess(picture, material.preprocessing)
+    checks = verify(graphs, material.reference, options, image, variant.precision)
+    models = {FORWARD: graphs.forward, BACKPROP: graphs.backprop}
+    if variant.fused:
+        models[FUSED] = fuse(graphs.forward, graphs.backprop)
+    specs: dict[str, GraphSpec] = {file: graph_spec(file, model) for file, model in models.items()}
+    manifest = Manifest(
+        name=name,
+        classes=material.classes,
+        preprocessing=material.preprocessing,
+        forward=specs[FORWARD],
+        backprop=specs[BACKPROP],
+        fused=specs.get(FUSED),
+        precision=variant.precision.value,
+        peaks=PeakSettings(
+            window=options.window,
+            max_peaks=options.max_peaks,
+            stop_stride=options.stop_stride,
+            prm="exact" if options.split_stride is None else "shared",
+            split_stride=options.split_stride,
+        ),
+        proposals=material.proposals,
+        retrieval=material.retrieval,
+        provenance=material.provenance,
+    )
+    return Assembled(manifest, {file: _serialised(model) for file, model in models.items()}, checks)
+
+
+def graph_options(material: Material, variant: Variant) -> GraphOptions:
+    """What the passes have to know for a variant of a network."""
+    preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
+    mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
+    profile = preprocessing.profile
+    return GraphOptions(
+        image_minimum=(0 - mean) / std,
+        aggregation=aggregation.pop("name", ""),
+        aggregation_options=aggregation,
+        window=variant.window,
+        max_peaks=variant.max_peaks or material.max_peaks,
+        stop_stride=variant.stop_stride,
+        # float16 takes weights that are stored so; int8 starts from unrounded ones
+        half_weights={Precision.fp16: True, Precision.int8: False}.get(
+            variant.precision, variant.half_weights
+        ),
+        split_stride=variant.split_stride,
+        batch=variant.batch,
+        fixed_size=profile.min if profile is not None and profile.is_fixed else None,
+    )
+
+
+def refuse_failed(checks: Sequence[Check]) -> None:
+    """Stop where a check failed.
+
+    Raises:
+        ExportError: Naming those that did.
+    """
+    if failed := [check.name for check in checks if not check.passed]:
+        raise ExportError(
+            f"the graphs do not compute what they should ({', '.join(failed)}): nothing was written"
+        )
+
+
+def _serialised(model: onnx.ModelProto) -> bytes:
+    content: bytes = model.SerializeToString()
+    return content

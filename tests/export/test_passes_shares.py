@@ -1,0 +1,118 @@
+"""Share splitting against loops over visiting probabilities, and against exact maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from tests.fixtures.networks import Network
+from tests.fixtures.small_nets import (
+    IMAGE_MINIMUM,
+    Compiled,
+    SmallNet,
+    assert_maps_agree,
+    best_peaks,
+    options,
+    random_image,
+    residual_net,
+)
+from tests.oracles.peak_backprop import Walker
+from tests.oracles.share_splitting import enlarged, shared_maps
+
+from prm_export.errors import ExportError
+from prm_export.oracle import Oracle
+from prm_export.pipeline import Graphs, build_graphs
+from prm_export.rules.base import EPSILON
+from prm_runtime.backends import BACKENDS, create_backend
+
+
+def expected_maps(graphs: Graphs, image: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    assert graphs.split is not None
+    walker = Walker(graphs.classifier, image, IMAGE_MINIMUM, EPSILON)
+    return shared_maps(walker, peaks.tolist(), graphs.split, graphs.stop)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(("stop", "split"), [(1, 2), (1, 4), (2, 4)])
+def test_the_graphs_share_as_the_loops_do(engine: str, stop: int, split: int) -> None:
+    if BACKENDS[engine].missing():
+        pytest.skip(f"{engine} is not installed")
+    graphs = build_graphs(residual_net(), options(stop, split_stride=split))
+    image = random_image()
+    peaks, prms = Compiled(graphs, engine).maps(image, count=4)
+    assert len(peaks) == 4
+    assert_maps_agree(prms, expected_maps(graphs, image, peaks), 1e-4)
+
+
+def test_the_oracle_of_exports_shares_as_the_loops_do() -> None:
+    graphs = build_graphs(residual_net(), options(1, split_stride=4))
+    image = random_image()
+    peaks = best_peaks(Compiled(graphs).forward(image), 4)
+    oracle = Oracle(graphs.classifier, IMAGE_MINIMUM)
+    cells = [tuple(peak) for peak in peaks.tolist()]
+    found = oracle.shared_maps(oracle.run(image), cells, graphs.split or "", graphs.stop)
+    assert_maps_agree(found, expected_maps(graphs, image, peaks), 1e-4)
+
+
+def test_one_peak_alone_gets_its_exact_map(tiny: Network) -> None:
+    image = tiny.image(96, 64)
+    exact, shared = (
+        Compiled(build_graphs(tiny.classifier, tiny.options(split_stride=split))) for split in (None, 8)
+    )
+    peaks, prms = exact.maps(image, count=1)
+    assert_maps_agree(shared.backprop(peaks, shared.forward(image)), prms, 1e-5)
+
+
+def test_a_peak_without_evidence_leaves_the_others_alone() -> None:
+    net = SmallNet()
+    stem = net.relu(net.conv("image", strides=(2, 2)))
+    classifier = net.classifier(net.relu(net.conv(stem, strides=(2, 2))))
+    tensor = next(t for t in classifier.graph.initializer if t.dims[0] == 4 and t.dims[2:] == [1, 1])
+    head = onnx.numpy_helper.to_array(tensor).copy()
+    head[3] = -np.abs(head[3])  # no W⁺: nothing lies below this class
+    tensor.CopyFrom(onnx.numpy_helper.from_array(head, tensor.name))
+    graphs = build_graphs(classifier, options(1, split_stride=2))
+    compiled, image = Compiled(graphs), random_image()
+    outputs = compiled.forward(image)
+    peaks = best_peaks(outputs, 3)
+    peaks = peaks[peaks[:, 0] != 3]
+    dead = np.vstack([peaks, [[3, 1, 1]]])
+    prms = compiled.backprop(dead, outputs)
+    assert not prms[-1].any()
+    assert_maps_agree(prms[:-1], compiled.backprop(peaks, outputs), 1e-5)
+
+
+def test_below_the_split_the_work_does_not_grow_with_the_peaks() -> None:
+    graphs = build_graphs(residual_net(), options(1, split_stride=2))
+    model = ir.from_proto(graphs.backprop)
+    graph = create_backend("onnxruntime", 1)
+    stem = [node for node in model.graph if node.op_type == "ConvTranspose"][-1]
+    value = stem.inputs[0]
+    assert value is not None
+    value.dtype = ir.DataType.FLOAT
+    model.graph.outputs.append(value)
+    outputs = Compiled(graphs).forward(random_image())
+    gains = {name: array for name, array in outputs.items() if name.startswith("gain_")}
+    peaks = best_peaks(outputs, 4)
+    found = graph.compile(ir.to_proto(model).SerializeToString()).run({"peaks": peaks, **gains})
+    assert len(found["prms"]) == 4
+    assert len(found[value.name or ""]) == 1
+
+
+@pytest.mark.parametrize(("stop", "split"), [(2, 2), (4, 2)])
+def test_a_split_below_the_stop_is_refused(stop: int, split: int) -> None:
+    with pytest.raises(ExportError, match="--split-stride has to be larger than --stop-stride"):
+        build_graphs(residual_net(), options(stop, split_stride=split))
+
+
+def test_a_stride_to_split_at_that_the_network_lacks_is_named() -> None:
+    with pytest.raises(ExportError, match=r"use --split-stride with one of 1, 2, 4$"):
+        build_graphs(residual_net(), options(1, split_stride=8))
+
+
+def test_the_oracle_enlarges_as_everybody_does() -> None:
+    torch = pytest.importorskip("torch")
+    coarse = np.random.default_rng(0).random((3, 5))
+    expected = torch.nn.functional.interpolate(torch.tensor(coarse)[None, None], (12, 20), mode="bilinear")
+    np.testing.assert_allclose(enlarged(coarse, (12, 20)), expected[0, 0].numpy(), atol=1e-12)

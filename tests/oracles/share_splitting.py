@@ -1,0 +1,46 @@
+"""Share splitting as loops: what the peaks' joint walk leaves, dealt out cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tests.oracles.peak_backprop import Maps, Walker
+
+
+def shared_maps(walker: Walker, peaks: Sequence[Sequence[int]], split: str, stop: str) -> Maps:
+    """Peak Response Maps [P, h, w]: ``PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)``, each of sum 1.
+
+    Cells that no coarse map reaches are dealt out evenly.
+
+    Args:
+        walker: Peak back-propagation over the image.
+        peaks: Class, row and column of each.
+        split: Name of the value down to which each peak is walked alone.
+        stop: Name of the value at which the maps are read.
+    """
+    apart = [walker.walk(*walker.seed(peak), split) for peak in peaks]
+    apart = [P / P.sum() for P in apart]
+    fine = walker.walk(split, np.sum(apart, axis=0), stop).sum(0)
+    up = np.stack([enlarged(P.sum(0), fine.shape) for P in apart])
+    prms = np.zeros_like(up)
+    for n, row, column in np.ndindex(up.shape):
+        total = up[:, row, column].sum()
+        share = up[n, row, column] / total if total > 0 else 1 / len(up)
+        prms[n, row, column] = fine[row, column] * share
+    return prms / prms.sum((1, 2), keepdims=True)
+
+
+def enlarged(coarse: Maps, size: tuple[int, ...]) -> Maps:
+    """Bilinear interpolation, pixel centres at half cells, the border's cells continued outwards."""
+    height, width = coarse.shape
+    fine = np.zeros(size)
+    for row, column in np.ndindex(*size):
+        y = min(max((row + 0.5) * height / size[0] - 0.5, 0), height - 1)
+        x = min(max((column + 0.5) * width / size[1] - 0.5, 0), width - 1)
+        top, left = int(y), int(x)
+        bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
+        upper = coarse[top, left] * (1 - x + left) + coarse[top, right] * (x - left)
+        lower = coarse[bottom, left] * (1 - x + left) + coarse[bottom, right] * (x - left)
+        fine[row, column] = upper * (1 - y + top) + lower * (y - top)
+    return fine
