@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from prm_export.commands.engines import engines
 from prm_export.commands.export import export
 from prm_export.commands.inspect import inspect
 from prm_runtime.console import DefaultCommandGroup, print_version, run
@@ -15,6 +16,7 @@ HELP = "Turn a checkpoint into a bundle: prm-export CHECKPOINT -o NAME.prm, see 
 app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
 app.command()(export)
 app.command()(inspect)
+app.command()(engines)
 
 
 @app.callback(help=HELP)

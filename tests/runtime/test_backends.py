@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from tests.fixtures.colour_blobs import backprop_model
 
-from prm_runtime.backends import BACKENDS, create_backend
+from prm_runtime.backends import BACKENDS, Backend, create_backend
 from prm_runtime.console import PrmError
+from prm_runtime.engines.cuda import open_cuda
+from prm_runtime.segmenter import Segmenter
+
+BUILT_BACKENDS = [name for name in BACKENDS if not name.endswith("-fp16")]  # those build by prm-export alone
 
 
 def test_an_unknown_engine_is_named() -> None:
@@ -24,12 +30,17 @@ def test_an_absent_engine_is_named_with_the_command_that_installs_it(
         create_backend(name)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+def backend_or_skip(name: str, threads: int | None = None) -> Backend:
+    try:
+        return create_backend(name, threads)
+    except PrmError as error:  # not installed, or no GPU
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", BUILT_BACKENDS)
 @pytest.mark.parametrize("threads", [None, 1])
 def test_engines_run_a_graph(name: str, threads: int | None) -> None:
-    if BACKENDS[name].missing():
-        pytest.skip(f"{name} is not installed")
-    graph = create_backend(name, threads).compile(backprop_model().SerializeToString())
+    graph = backend_or_skip(name, threads).compile(backprop_model().SerializeToString())
     gain = np.random.default_rng(0).random((1, 3, 32, 48), dtype=np.float32)
     for peaks in ([[0, 1, 1]], [[2, 0, 2], [1, 1, 0]]):
         prms = graph.run({"peaks": np.int64(peaks), "gain_colour": gain})["prms"]
@@ -43,11 +54,9 @@ def test_engines_run_a_graph(name: str, threads: int | None) -> None:
             np.testing.assert_allclose(prm, expected / expected.sum(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", BUILT_BACKENDS)
 def test_results_outlive_the_next_run(name: str) -> None:
-    if BACKENDS[name].missing():
-        pytest.skip(f"{name} is not installed")
-    graph = create_backend(name).compile(backprop_model().SerializeToString())
+    graph = backend_or_skip(name).compile(backprop_model().SerializeToString())
     peaks = np.int64([[0, 1, 1]])
     first = graph.run({"peaks": peaks, "gain_colour": np.ones((1, 3, 32, 48), np.float32)})["prms"]
     kept = first.copy()
@@ -59,3 +68,38 @@ def test_results_outlive_the_next_run(name: str) -> None:
 def test_thread_counts_are_checked(threads: int) -> None:
     with pytest.raises(PrmError, match="at least 1"):
         create_backend("onnxruntime", threads)
+
+
+def test_an_installed_tensorrt_without_a_gpu_says_so() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX")
+    if has_gpu():
+        pytest.skip("there is a GPU")
+    with pytest.raises(
+        PrmError, match=r"no NVIDIA GPU can be used .* --backend onnxruntime|needs? cuda-python"
+    ):
+        create_backend("tensorrt-rtx")
+
+
+def has_gpu() -> bool:
+    try:
+        open_cuda()
+    except PrmError:
+        return False
+    return True
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_an_engine_finds_what_onnx_runtime_finds(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRM_ENGINE_CACHE", str(tmp_path))
+    backend_or_skip(name)
+    on_gpu, on_cpu = Segmenter.open(backend=name), Segmenter.open()
+    frame = skimage.data.chelsea()
+    for _ in range(3):  # run, capture, replay
+        found, expected = on_gpu.evidence(frame), on_cpu.evidence(frame)
+        np.testing.assert_allclose(found.class_maps, expected.class_maps, atol=0.02)
+        np.testing.assert_array_equal(found.peaks, expected.peaks)
+        for prm, reference in zip(found.prms, expected.prms, strict=True):
+            assert np.corrcoef(prm.ravel(), reference.ravel())[0, 1] > 0.9999

@@ -19,10 +19,8 @@ def prepare_peak_find(flavor: Flavor, compute_capability: int | None) -> str:
     Returns:
         What the engine will hold, for people.
     """
-    if not flavor.info.has_plugins:
-        return f"function body ({flavor.name} takes no plugins)"
     if not flavor.has_quick_plugins:
-        return f"function body ({flavor.name} {flavor.version} has no plugins with kernels in the engine)"
+        return f"function body ({flavor.name} {flavor.version} takes no plugin kernels into engines)"
     if find_spec("triton") is None:
         return "function body (no triton to compile the plugin's kernel: pip install triton)"
     if compute_capability is None:

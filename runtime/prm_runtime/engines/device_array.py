@@ -12,15 +12,17 @@ from prm_runtime.engines.cuda import Cuda
 
 
 class DeviceArray:
-    """An array in device memory that somebody else owns, C-contiguous.
+    """An array in device memory, C-contiguous.
 
     Arrays of PyCUDA, CuPy, torch and Numba are taken as they are (``__cuda_array_interface__``), and all of
     them take this one.
     """
 
-    def __init__(self, cuda: Cuda, address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Describe memory."""
-        self._cuda, self.address, self.shape, self.dtype = cuda, address, shape, dtype
+    def __init__(
+        self, cuda: Cuda, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object
+    ) -> None:
+        """Describe memory, and keep alive who owns it."""
+        self._cuda, self.address, self.shape, self.dtype, self._owner = cuda, address, shape, dtype, owner
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -38,7 +40,7 @@ class DeviceArray:
         start, stop, _ = rows.indices(self.shape[0])
         row = int(np.prod(self.shape[1:])) * self.dtype.itemsize
         shape = (max(0, stop - start), *self.shape[1:])
-        return DeviceArray(self._cuda, self.address + start * row, shape, self.dtype)
+        return DeviceArray(self._cuda, self.address + start * row, shape, self.dtype, self._owner)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """A copy in host memory."""
@@ -67,7 +69,7 @@ def device_array(cuda: Cuda, name: str, value: Any) -> DeviceArray | None:
         )
     if interface.get("stream") is not None:
         cuda.synchronize(int(interface["stream"]))
-    return DeviceArray(cuda, int(interface["data"][0]), shape, dtype)
+    return DeviceArray(cuda, int(interface["data"][0]), shape, dtype, value)
 
 
 def _contiguous_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

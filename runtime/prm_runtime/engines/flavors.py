@@ -28,14 +28,12 @@ class FlavorInfo:
         install: The command that installs it.
         has_timing_cache: Whether building measures kernels, which a timing cache saves. TensorRT-RTX compiles
             kernels on the user's machine instead.
-        has_plugins: Whether it takes plugins.
     """
 
     module: str
     oldest: tuple[int, int]
     install: str
     has_timing_cache: bool
-    has_plugins: bool
 
 
 FLAVORS = {
@@ -44,14 +42,12 @@ FLAVORS = {
         oldest=(10, 10),
         install="pip install tensorrt-cu12 --extra-index-url https://pypi.nvidia.com (Jetson: in JetPack)",
         has_timing_cache=True,
-        has_plugins=True,
     ),
     "tensorrt-rtx": FlavorInfo(
         module="tensorrt_rtx",
         oldest=(1, 1),
         install='pip install "prm-edge[tensorrt-rtx]"',
         has_timing_cache=False,
-        has_plugins=False,
     ),
 }
 
@@ -80,7 +76,7 @@ class Flavor:
     @property
     def has_quick_plugins(self) -> bool:
         """Whether plugins can be defined in Python with their kernels in the engine."""
-        return self.info.has_plugins and hasattr(self.trt, "QuickPluginCreationRequest")
+        return hasattr(self.trt, "QuickPluginCreationRequest")
 
     def create_network(self, builder: Any) -> Any:
         """An empty, strongly typed network."""

@@ -129,9 +129,10 @@ class EngineGraph:
             self._context.set_tensor_address(binding.name, array.ctypes.data)
             return array
         size = int(np.prod(shape)) * binding.dtype.itemsize
-        address = self._buffers[binding.name].reserve(size)
+        buffer = self._buffers[binding.name]
+        address = buffer.reserve(size)
         self._context.set_tensor_address(binding.name, address)
-        return DeviceArray(self._cuda, address, shape, binding.dtype)
+        return DeviceArray(self._cuda, address, shape, binding.dtype, buffer)
 
     def _enqueue(self, key: tuple[object, ...]) -> None:
         """Do the work; the second time that it is the same it is captured, from then on replayed."""
