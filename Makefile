@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-plugin lint format bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/prm-run demo/bikes.mp4 --save-json demo/out.jsonl --save-video demo/out.mp4
@@ -12,6 +12,10 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+# What the tests skip without Triton and NVIDIA's plugin sources: 0.3 GB to download.
+test-plugin: $(VENV)/.plugin
+	$(BIN)/python -m pytest tests/export/test_plugin_*.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -41,3 +45,8 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet -e '.[train,export,openvino,weights,dev]'
 	touch $@ $(VENV)/.base
+
+$(VENV)/.plugin: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -e '.[plugin]'
+	$(BIN)/python -m pip install --quiet --no-deps tensorrt_cu13_bindings
+	touch $@
