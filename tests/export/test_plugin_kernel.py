@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from tests.fixtures import interpreted_peak_find
+from tests.fixtures import run_peak_find
 from tests.fixtures.peak_maps import MAPS, RNG, peak_find_model
 
 from prm_export.emit import LOWEST
@@ -40,11 +42,16 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, NDArray[Any]]:
-    folder = tmp_path_factory.mktemp("triton")
+    return run(tmp_path_factory.mktemp("triton"), "cpu")
+
+
+def run(folder: Path, device: str) -> Mapping[str, NDArray[Any]]:
     np.savez(folder / "maps.npz", **CASES)
+    interpret = "1" if device == "cpu" else "0"
     subprocess.run(
-        [sys.executable, interpreted_peak_find.__file__, folder / "maps.npz", folder / "tables.npz"],
-        env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [sys.executable, run_peak_find.__file__, folder / "maps.npz", folder / "tables.npz", device],
+        env=os.environ
+        | {"TRITON_INTERPRET": interpret, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         check=True,
     )
     return dict(np.load(folder / "tables.npz"))
@@ -74,3 +81,12 @@ def test_the_kernel_equals_the_function_body(tables: Mapping[str, NDArray[Any]],
     found = create_backend("onnxruntime", 1).compile(model).run({"class_maps": CASES[case]})
     np.testing.assert_array_equal(tables[f"peaks {case}"], found["peaks"])
     np.testing.assert_array_equal(tables[f"scores {case}"], found["peak_scores"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and torch's CUDA build")
+def test_the_kernel_on_a_gpu_equals_the_interpreted_one(
+    tables: Mapping[str, NDArray[Any]], tmp_path: Path
+) -> None:
+    for name, table in run(tmp_path, "cuda").items():
+        np.testing.assert_array_equal(table, tables[name])

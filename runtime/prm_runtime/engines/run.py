@@ -100,27 +100,30 @@ class EngineGraph:
 
     def _bind_input(self, binding: Binding, value: Any) -> tuple[object, ...]:
         """Bind an input and return all of it that work depends on, contents of device memory aside."""
-        array = device_array(self._cuda, binding.name, value)
-        if array is None or binding.on_host:
-            array = np.ascontiguousarray(value)
+        on_device = None if binding.on_host else device_array(self._cuda, binding.name, value)
+        if on_device is not None:
+            _check(binding, on_device.shape, on_device.dtype)
+            self._set_shape(binding.name, on_device.shape)
+            self._context.set_tensor_address(binding.name, on_device.address)
+            return (on_device.shape, on_device.address)
+        array = np.ascontiguousarray(value)
         _check(binding, array.shape, array.dtype)
         if binding.on_host:
             self._on_host[binding.name] = array  # TensorRT keeps only the address
             self._context.set_tensor_address(binding.name, array.ctypes.data)
             return (array.tobytes(),)
-        if not self._context.set_input_shape(binding.name, array.shape):
-            smallest, _, largest = self._engine.get_tensor_profile_shape(binding.name, 0)
-            raise PrmError(
-                f"{binding.name} is {list(array.shape)}, the engine was built for {list(smallest)} to "
-                f"{list(largest)}"
-            )
-        if isinstance(array, DeviceArray):
-            address = array.address
-        else:
-            address = self._buffers[binding.name].reserve(array.nbytes)
-            self._cuda.upload(array, address)
+        self._set_shape(binding.name, array.shape)
+        address = self._buffers[binding.name].reserve(array.nbytes)
+        self._cuda.upload(array, address)
         self._context.set_tensor_address(binding.name, address)
         return (array.shape, address)
+
+    def _set_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        if not self._context.set_input_shape(name, shape):
+            smallest, _, largest = self._engine.get_tensor_profile_shape(name, 0)
+            raise PrmError(
+                f"{name} is {list(shape)}, the engine was built for {list(smallest)} to {list(largest)}"
+            )
 
     def _bind_output(self, binding: Binding) -> DeviceArray | NDArray[Any]:
         shape = tuple(self._context.get_tensor_shape(binding.name))
