@@ -140,7 +140,7 @@ def _graph_info(
     )
 
 
-_WEIGHT_TYPES = {
+_WEIGHT_TYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.INT8: "int8",
