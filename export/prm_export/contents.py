@@ -83,6 +83,10 @@ def contents(bundle: Bundle) -> Contents:
     sizes = shapes_for(forward, {manifest.forward.inputs[0].name: image})
     graphs = [_graph_info(bundle, manifest.forward, forward, sizes)]
     graphs.append(_reverse_info(bundle, sizes))
+    if manifest.fused is not None:
+        fused = _load(bundle, manifest.fused.file)
+        sizes = shapes_for(fused, {manifest.fused.inputs[0].name: image})
+        graphs.append(_graph_info(bundle, manifest.fused, fused, sizes))
     return Contents(
         path=str(bundle.path),
         bytes=bundle.path.stat().st_size,
