@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved
+from prm_proposals.gallery import Gallery
 from prm_proposals.nms import mask_nms
 from prm_proposals.settings import RefineSettings, RetrievalSettings
 from prm_proposals.walk import WalkRetrieval
 
 _LEAST_FIT = 1e-3  # keeps the logarithm finite
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where instances are believed to be before proposals say where they end.
+
+    Attributes:
+        class_ids: int64 [n].
+        scores: Raw scores in logits, float32 [n].
+        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``.
+        weights: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
+        owners: For each peak the region that it belongs to, -1 for none; int64 [P].
+    """
+
+    class_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    peak_indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    owners: NDArray[np.int64]
 
 
 class RefinedRetrieval:
@@ -29,34 +51,50 @@ class RefinedRetrieval:
 
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first; without proposals those of the walk."""
-        walked, gallery, sizes = self.walk.walk(evidence), evidence.gallery, evidence.graph.sizes
-        found, settings = walked.found, self.settings.refine
-        if len(walked.belief) == 0 or len(gallery) == 0:
-            return found
-        alone = peak_regions(walked.belief, walked.mass, sizes)
-        strength = evidence.peak_strength(self.settings) - settings.single_peak
-        reaching = np.flatnonzero(alone.any(axis=1))
+        if len(evidence.gallery) == 0:
+            return self.walk(evidence)
+        return self.choose(self.regions(evidence), evidence.gallery, evidence.graph.sizes)
 
-        regions = np.concatenate([found.members, alone[reaching]])
-        class_ids = np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)])
-        peaks = np.concatenate([found.peak_indices, reaching])
-        owners = found.owners.copy()
+    def regions(self, evidence: Evidence) -> Regions:
+        """The walk's regions, then those of single peaks."""
+        walked = self.walk.walk(evidence)
+        found, owners = walked.found, walked.found.owners.copy()
+        alone = peak_regions(walked.belief, walked.mass, evidence.graph.sizes)
+        reaching = np.flatnonzero(alone.any(axis=1))
         groupless = owners[reaching] < 0
         owners[reaching[groupless]] = len(found.scores) + np.flatnonzero(groupless)
+        strength = evidence.peak_strength(self.settings)[reaching] - self.settings.refine.single_peak
+        return Regions(
+            class_ids=np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)]),
+            scores=np.concatenate([found.scores, strength]),
+            peak_indices=np.concatenate([found.peak_indices, reaching]),
+            weights=np.concatenate([found.members.astype(np.float32), alone[reaching]]),
+            owners=owners,
+        )
 
-        fits = fit(regions, gallery.members, sizes, settings.tightness)
+    def choose(self, regions: Regions, gallery: Gallery, sizes: NDArray[np.float32]) -> Retrieved:
+        """The proposal that fits each region best, then mask NMS.
+
+        Args:
+            regions: On the gallery's superpixels.
+            gallery: At least one proposal.
+            sizes: Pixels of each superpixel, float32 [K].
+        """
+        settings = self.settings.refine
+        fits = fit(regions.weights, gallery.members, sizes, settings.tightness)
         behind = settings.rank * np.arange(len(gallery)) / len(gallery)
         chosen = (fits - behind).argmax(axis=1)
         members = gallery.members[chosen]
-        trust = _trust(fits[np.arange(len(chosen)), chosen], members @ sizes / sizes.sum(), settings)
-        scores = np.concatenate([found.scores, strength[reaching]]) + trust
-        kept, winner = mask_nms(members, scores, class_ids, sizes, self.settings.nms_iou)
+        best = fits[np.arange(len(chosen)), chosen]
+        scores = regions.scores + _trust(best, members @ sizes / sizes.sum(), settings)
+        kept, winner = mask_nms(members, scores, regions.class_ids, sizes, self.settings.nms_iou)
+        owners = regions.owners
         return Retrieved(
-            class_ids=class_ids[kept],
+            class_ids=regions.class_ids[kept],
             scores=scores[kept],
-            peak_indices=peaks[kept],
+            peak_indices=regions.peak_indices[kept],
             members=members[kept],
-            owners=np.where(owners < 0, -1, winner[owners]),
+            owners=np.where(owners < 0, -1, winner[owners] if len(winner) else -1),
         )
 
 
@@ -83,7 +121,7 @@ def peak_regions(
 
 
 def fit(
-    regions: NDArray[np.bool_ | np.float32],
+    regions: NDArray[np.float32],
     proposals: NDArray[np.bool_],
     sizes: NDArray[np.float32],
     tightness: float,
@@ -94,7 +132,7 @@ def fit(
     that miss equally much. A soft region counts by its weights.
 
     Args:
-        regions: Weight of each superpixel, bool or float32 [n, K], in [0, 1], none empty.
+        regions: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
         proposals: Unions of superpixels, bool [N, K].
         sizes: Pixels of each superpixel, float32 [K].
         tightness: t > 0.

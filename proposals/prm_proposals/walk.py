@@ -126,8 +126,8 @@ class WalkRetrieval:
         owners = np.full(len(peak_classes), -1, np.int64)
         if len(peak_classes) == 0:
             nothing = np.zeros(0, np.int64)
-            members = np.zeros((0, graph.count), bool)
-            found = Retrieved(nothing, np.zeros(0, np.float32), nothing, members, owners)
+            nowhere = np.zeros((0, graph.count), bool)
+            found = Retrieved(nothing, np.zeros(0, np.float32), nothing, nowhere, owners)
             return Walked(found, np.zeros((0, graph.count)), mass)
         settings = self.settings.walk
         classes, class_of_peak = np.unique(peak_classes, return_inverse=True)
