@@ -5,17 +5,21 @@
 
 All variants see the same pictures one after the other, with the same proposal and retrieval settings. Sizes
 are those of the bundles (packed) and of their graphs (unpacked); MACs are those of a square picture of the
-network's size, for ten peaks. The bundles are left in ``--work``.
+network's size, for ten peaks. The reverse graphs take turns on the same peaks of one picture, on one thread:
+quote ratios of their CPU time. The bundles are left in ``--work``.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+from time import process_time
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -29,9 +33,11 @@ from prm_export.material import Material, with_settings
 from prm_export.precision import Precision
 from prm_export.sizes import with_sizes
 from prm_export.verify import packaged_picture
+from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, write_bundle
+from prm_runtime.preprocess import preprocess
 
-PEAKS = 10
+PEAKS, ROUNDS = 10, 5
 REFERENCE = Variant(half_weights=False)
 VARIANTS = {
     "float16 storage": Variant(),
@@ -61,11 +67,36 @@ def main(
     reference = _write(folder, "fp32, exact", material, REFERENCE, calibrate)
     paths = [_write(folder, name, material, variant, calibrate) for name, variant in chosen.items()]
     comparisons = compare(reference, paths, data, split, limit)
-    inside = [contents(Bundle.open(path)) for path in (reference, *paths)]
-    print_table(("fp32, exact", *chosen), inside, comparisons)
+    bundles = [Bundle.open(path) for path in (reference, *paths)]
+    rows = as_rows([contents(bundle) for bundle in bundles], comparisons)
+    for row, ms in zip(rows, reverse_ms(bundles), strict=True):
+        row |= ms
+    names, protocol = ("fp32, exact", *chosen), comparisons[0].protocol
+    print_table(names, rows, protocol)
     if json_file:
-        rows = dict(zip(("fp32, exact", *chosen), as_rows(inside, comparisons), strict=True))
-        json_file.write_text(json.dumps({"protocol": comparisons[0].protocol, "variants": rows}, indent=1))
+        variants = dict(zip(names, rows, strict=True))
+        json_file.write_text(json.dumps({"protocol": protocol, "variants": variants}, indent=1))
+
+
+def reverse_ms(bundles: Sequence[Bundle]) -> list[dict[str, float]]:
+    """Median CPU milliseconds of each bundle's reverse graph for one peak and for ten."""
+    backend, picture = create_backend("onnxruntime", 1), packaged_picture()
+    runs = []
+    for bundle in bundles:
+        manifest = bundle.manifest
+        image = preprocess(picture, manifest.preprocessing)
+        outputs = backend.compile(bundle.read(manifest.forward.file)).run({"image": image})
+        gains = {name: value for name, value in outputs.items() if name.startswith("gain_")}
+        runs.append((backend.compile(bundle.read(manifest.backprop.file)), outputs["peaks"][0], gains))
+    times: list[dict[str, list[float]]] = [{} for _ in bundles]
+    for _ in range(ROUNDS):
+        for (graph, peaks, gains), taken in zip(runs, times, strict=True):
+            for count in (1, PEAKS):
+                start = process_time()
+                graph.run({"peaks": peaks[:count], **gains})
+                key = f"reverse ms, {count} peak{'s' * (count > 1)}"
+                taken.setdefault(key, []).append(1000 * (process_time() - start))
+    return [{key: float(np.median(values)) for key, values in taken.items()} for taken in times]
 
 
 def as_rows(inside: list[Contents], comparisons: list[Comparison]) -> list[dict[str, float]]:
@@ -87,10 +118,9 @@ def as_rows(inside: list[Contents], comparisons: list[Comparison]) -> list[dict[
     return rows
 
 
-def print_table(names: tuple[str, ...], inside: list[Contents], comparisons: list[Comparison]) -> None:
+def print_table(names: Sequence[str], rows: Sequence[dict[str, float]], protocol: str) -> None:
     """One column per variant, in percent where no unit is named."""
-    table = Table("", *names, title=comparisons[0].protocol, title_justify="left")
-    rows = as_rows(inside, comparisons)
+    table = Table("", *names, title=protocol, title_justify="left")
     for figure in rows[0]:
         table.add_row(figure, *(f"{row[figure]:.2f}" for row in rows))
     Console().print(table)

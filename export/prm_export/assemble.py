@@ -118,10 +118,8 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         window=variant.window,
         max_peaks=variant.max_peaks or material.max_peaks,
         stop_stride=variant.stop_stride,
-        # float16 takes weights that are stored so; int8 starts from unrounded ones
-        half_weights={Precision.fp16: True, Precision.int8: False}.get(
-            variant.precision, variant.half_weights
-        ),
+        half_weights=variant.half_weights or variant.precision is Precision.fp16,
+        byte_weights=variant.precision is Precision.int8,
         split_stride=variant.split_stride,
         batch=variant.batch,
         fixed_size=profile.min if profile is not None and profile.is_fixed else None,

@@ -11,7 +11,10 @@ from prm_export.commands.export import export
 from prm_export.commands.inspect import inspect
 from prm_runtime.console import DefaultCommandGroup, print_version, run
 
-HELP = "Turn a checkpoint into a bundle: prm-export CHECKPOINT -o NAME.prm, see prm-export export --help."
+HELP = (
+    "Turn a checkpoint into a bundle: prm-export CHECKPOINT -o NAME.prm, see prm-export export --help; "
+    "or look into one: prm-export inspect NAME.prm."
+)
 
 app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
 app.command()(export)

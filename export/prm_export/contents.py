@@ -83,6 +83,10 @@ def contents(bundle: Bundle) -> Contents:
     sizes = shapes_for(forward, {manifest.forward.inputs[0].name: image})
     graphs = [_graph_info(bundle, manifest.forward, forward, sizes)]
     graphs.append(_reverse_info(bundle, sizes))
+    if manifest.fused is not None:
+        fused = _load(bundle, manifest.fused.file)
+        sizes = shapes_for(fused, {manifest.fused.inputs[0].name: image})
+        graphs.append(_graph_info(bundle, manifest.fused, fused, sizes))
     return Contents(
         path=str(bundle.path),
         bytes=bundle.path.stat().st_size,
@@ -140,7 +144,7 @@ def _graph_info(
     )
 
 
-_WEIGHT_TYPES = {
+_WEIGHT_TYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.INT8: "int8",

@@ -18,7 +18,7 @@ from prm_export.passes.class_scores import add_class_scores
 from prm_export.passes.gains import add_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
-from prm_export.passes.weights import store_half
+from prm_export.passes.weights import round_to_bytes, store_half
 from prm_export.reverse_path import ReversePath, find_reverse_path
 from prm_export.walks import descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
@@ -37,6 +37,7 @@ class GraphOptions:
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
         half_weights: Store weights as float16.
+        byte_weights: Round weights to what int8 holds.
         split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
             splitting); None back-propagates each of them all the way.
         batch: Images that the forward graph takes at once.
@@ -51,6 +52,7 @@ class GraphOptions:
     peak_threshold: float = LOWEST
     stop_stride: int = 2
     half_weights: bool = True
+    byte_weights: bool = False
     split_stride: int | None = None
     batch: int = 1
     fixed_size: tuple[int, int] | None = None
@@ -88,7 +90,9 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         ExportError: If the network holds what peak back-propagation has no rule for.
     """
     model = simplify(ir.from_proto(classifier))
-    if options.half_weights:
+    if options.byte_weights:
+        model = round_to_bytes(model, model.graph.outputs[0])
+    elif options.half_weights:
         model = store_half(model)
     plain = _class_maps_alone(model)
     M = model.graph.outputs[0]

@@ -168,10 +168,10 @@ class Segmenter:
         Raises:
             PrmError: As for one frame.
         """
-        named = zip(frames, names or [None] * len(frames), self._respond(frames), strict=True)
+        called: Sequence[str | None] = names or [None] * len(frames)
         return [
             self.retrieve(self._gather(frame, name, maps), (frame.shape[0], frame.shape[1]))
-            for frame, name, maps in named
+            for frame, name, maps in zip(frames, called, self._respond(frames), strict=True)
         ]
 
     def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

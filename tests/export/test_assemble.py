@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.fixtures.colour_blobs import draw_blobs
+from tests.fixtures.media import write_png
 from tests.fixtures.small_nets import CLASSES, SmallNet
 
 from prm_export.assemble import Assembled, Variant, assemble
@@ -25,7 +26,10 @@ from prm_proposals.settings import RetrievalSettings
 from prm_runtime.bundle import Bundle, write_bundle
 from prm_runtime.console import PrmError
 from prm_runtime.manifest import Preprocessing, Provenance
+from prm_runtime.pipeline import run_pipeline
 from prm_runtime.segmenter import Segmenter
+from prm_runtime.sinks import Result
+from prm_runtime.sources import open_source
 
 EVERYTHING = RetrievalSettings(
     presence=-1e6, peak_floor=-1e6, peak_ratio=-1e6, score_offset=-1e6, max_peaks=6
@@ -141,6 +145,23 @@ def test_batches_give_what_single_frames_give(material: Material, tmp_path: Path
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a.class_ids, b.class_ids)
         np.testing.assert_array_equal(a.masks, b.masks)
+
+
+def test_a_folder_is_run_in_batches_in_its_order(material: Material, tmp_path: Path) -> None:
+    for n, frame in enumerate(FRAMES):
+        write_png(tmp_path / f"{n}.png", frame)
+    found: list[Result] = []
+    summary = run_pipeline(
+        segmenter(built(material, batch=2), tmp_path),
+        open_source(str(tmp_path)),
+        [],
+        should_stop=lambda: len(found) == 3,
+        on_result=found.append,
+    )
+    assert summary.frames == 3  # it stops between frames, inside a batch or not
+    assert [Path(result.frame.source).name for result in found] == ["0.png", "1.png", "2.png"]
+    for result, frame in zip(found, FRAMES, strict=False):
+        assert result.instances.masks.shape[1:] == frame.shape[:2]
 
 
 def test_a_batch_has_one_call_for_frames_of_one_size(material: Material, tmp_path: Path) -> None:

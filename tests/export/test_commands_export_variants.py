@@ -63,6 +63,12 @@ def test_int8_is_measured_on_pictures_with_masks(
     assert manifest.precision == "int8"
     assert manifest.fused is not None
     assert set(manifest.provenance.metrics) >= {"walk mAP50", "eq6 mIoU"}
+    forward, backprop, fused = json.loads(prm_export("inspect", output, "--json").out)["graphs"]
+    assert fused["file"] == "fused.onnx"
+    assert fused["outputs"][-1]["size"] == [4, 64, 64]
+    # every row of the peak table is back-propagated
+    assert fused["macs"] == forward["macs"] + backprop["macs"] + 4 * backprop["macs_per_peak"]
+    assert set(forward["weights"]) >= {"int8", "int32"}
     assert "2 pictures" in (manifest.provenance.metrics_protocol or "")
 
 

@@ -47,11 +47,11 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, NDArray[Any
 
 def run(folder: Path, device: str) -> Mapping[str, NDArray[Any]]:
     np.savez(folder / "maps.npz", **CASES)
-    interpret = "1" if device == "cpu" else "0"
+    variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    variables["TRITON_INTERPRET"] = "1" if device == "cpu" else "0"
     subprocess.run(
         [sys.executable, run_peak_find.__file__, folder / "maps.npz", folder / "tables.npz", device],
-        env=os.environ
-        | {"TRITON_INTERPRET": interpret, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | variables,
         check=True,
     )
     return dict(np.load(folder / "tables.npz"))

@@ -44,7 +44,9 @@ def lowered(exact: Graphs) -> dict[Precision, Graphs]:
     half = build_graphs(classifier(), options(1))
     return {
         Precision.fp16: lower_precision(half, Precision.fp16),
-        Precision.int8: lower_precision(exact, Precision.int8, IMAGES),
+        Precision.int8: lower_precision(
+            build_graphs(classifier(), options(1, byte_weights=True)), Precision.int8, IMAGES
+        ),
     }
 
 
@@ -114,6 +116,18 @@ def test_int8_computes_gains_from_what_the_trunk_computes_with(lowered: dict[Pre
     relus = [node for node in graphs.forward.graph.node if node.op_type == "Relu"]
     restored = [node for node in relus if producers.get(node.input[0], node).op_type == "Mul"]
     assert len(restored) == 5
+
+
+def test_int8_walks_back_over_the_weights_that_it_came_by(lowered: dict[Precision, Graphs]) -> None:
+    """A weight that is 0 forward is 0 on the way back, where its normaliser may be 0."""
+    graphs = lowered[Precision.int8]
+    forward = [numpy_helper.to_array(t) for t in graphs.forward.graph.initializer]
+    weights = [W.astype(int) for W in forward if W.dtype == np.int8 and W.ndim == 4 and W.size >= SMALLEST]
+    constants = [node.attribute[0].t for node in graphs.backprop.graph.node if node.op_type == "Constant"]
+    bytes_ = [W.astype(int) for W in map(numpy_helper.to_array, constants) if W.dtype == np.uint8]
+    assert len(weights) == len(bytes_) == 1
+    positive = np.maximum(weights[0], 0)
+    assert any(np.array_equal(bytes_[0], turned) for turned in (positive, positive.swapaxes(0, 1)))
 
 
 def test_int8_without_pictures_says_what_it_needs(exact: Graphs) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from prm_export.contents import Contents, GraphInfo, TensorInfo, contents
 from prm_runtime.bundle import Bundle
+from prm_runtime.manifest import Preprocessing
 
 MANY_GAINS = 4
 
@@ -53,10 +54,27 @@ def _overview(found: Contents) -> Table:
         "schema version": manifest.schema_version,
         "classes": f"{len(manifest.classes)}: {', '.join(manifest.classes[:8])}"
         + (", …" if len(manifest.classes) > 8 else ""),
-        "input": manifest.preprocessing.model_dump(exclude_none=True),
+        "input": _input(manifest.preprocessing),
         "parameters": f"{found.parameters:,}",
+        "precision": manifest.precision,
+        "frames at once": manifest.batch,
     }
     return _pairs("bundle", rows.items())
+
+
+def _input(settings: Preprocessing) -> str:
+    profile = settings.profile
+    if profile is not None and profile.is_fixed:
+        size = f"{_by(profile.min)}, all frames stretched to it"
+    else:
+        size = f"long side {settings.size}, sides multiples of {settings.multiple}"
+        if profile is not None:
+            size += f", {_by(profile.min)} to {_by(profile.max)}, mostly {_by(profile.opt)}"
+    return f"{size}; RGB - {settings.mean}, / {settings.std}"
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
 
 
 def _graph(graph: GraphInfo, size: tuple[int, int], all_tensors: bool) -> Table:
@@ -64,7 +82,7 @@ def _graph(graph: GraphInfo, size: tuple[int, int], all_tensors: bool) -> Table:
     weights = ", ".join(f"{count:,} {dtype}" for dtype, count in graph.weights.items())
     title = (
         f"{graph.file}: {_bytes(graph.bytes)}, {graph.nodes} nodes, opset {opset}\n"
-        f"{_macs(graph)} at {size[0]}×{size[1]}; weights: {weights or 'none'}"
+        f"{_macs(graph)} at {_by(size)}; weights: {weights or 'none'}"
     )
     table = Table("", "tensor", "type", "shape", "size", "bytes", title=title, title_justify="left")
     for kind, tensors in (("in", graph.inputs), ("out", graph.outputs)):

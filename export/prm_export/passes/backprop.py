@@ -58,7 +58,7 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
 def _received(gain: ir.Value) -> ir.Value:
     """The input for a gain: that of one image, whatever number of them goes forward at once."""
     shape = gain.shape
-    one = shape if shape is None or len(shape) != 4 else (1, *shape[1:])
+    one = shape if shape is None or len(shape) != 4 else ir.Shape((1, *shape[1:]))
     return ir.val(gain.name or "", gain.dtype, one)
 
 

@@ -34,7 +34,7 @@ def lower_precision(
     """Graphs of this precision.
 
     Args:
-        graphs: The graphs in float32; with weights stored as float16 for fp16, as float32 for int8.
+        graphs: The graphs in float32; for fp16 with weights stored as float16, for int8 rounded to bytes.
         precision: What to make.
         images: Network inputs, float32 [1, 3, H, W], to calibrate int8 with.
 
@@ -48,4 +48,4 @@ def lower_precision(
     if not images:
         raise ExportError("int8 needs pictures like those it will see: --calibrate FOLDER")
     forward = to_int8(graphs.forward, graphs.classifier, images)
-    return replace(graphs, forward=forward, backprop=store_bytes(graphs.backprop))
+    return replace(graphs, forward=forward, backprop=store_bytes(graphs.backprop, graphs.classifier))

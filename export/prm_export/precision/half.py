@@ -34,7 +34,7 @@ def to_half(forward: onnx.ModelProto) -> onnx.ModelProto:
     _drop_detours(model)
     model.graph.sort()
     common_passes.RemoveUnusedNodesPass()(model)
-    proto = ir.to_proto(model)
+    proto: onnx.ModelProto = ir.to_proto(model)
     onnx.checker.check_model(proto)
     return proto
 

@@ -18,6 +18,7 @@ from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from prm_export.emit import Emitter, constant_of, input_of
+from prm_export.passes.weights import store_half
 from prm_export.precision.trunk import trunk
 
 OPERATORS = ["Conv", "Add", "Clip", "Relu", "MaxPool"]
@@ -34,17 +35,16 @@ def to_int8(
     normalisers belong together.
 
     Args:
-        forward: The graph, with weights stored as float32.
+        forward: The graph, with weights rounded to bytes.
         classifier: The part of it that makes the class maps; values have the same names.
         images: Network inputs to calibrate with, float32 [1, 3, H, W].
     """
     nodes = [node.name or "" for node in trunk(ir.from_proto(forward), features=False)]
-    # integers of 8 and 7 bits: their products add up without saturation on CPUs before VNNI as well
     with _quiet():
         quantizer = QDQQuantizer(
             forward,
             per_channel=True,
-            reduce_range=True,
+            reduce_range=False,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=calibrate(classifier, images),
@@ -57,6 +57,7 @@ def to_int8(
     del quantized.graph.value_info[:]
     model = ir.from_proto(quantized)
     _fold_weights_of_normalisers(model)
+    model = store_half(model)  # what is left of float32: heads and taps
     model.graph.sort()
     common_passes.RemoveUnusedNodesPass()(model)
     proto = ir.to_proto(model)
