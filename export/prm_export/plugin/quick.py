@@ -7,7 +7,7 @@ since with NumPy 2.4 and newer TensorRT cannot make Python numbers of what its p
 # TensorRT reads the annotations as objects, so they must not be postponed to strings.
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from prm_export.passes.peak_find import DOMAIN, OP_TYPE
 
 PLUGIN = f"{DOMAIN}::{OP_TYPE}"
-INT32, FLOAT32 = NDArray[np.int32], NDArray[np.float32]
+INT32: TypeAlias = NDArray[np.int32]
+FLOAT32: TypeAlias = NDArray[np.float32]
 
 
 def register_peak_find(trt: Any, trtp: Any, compute_capability: int) -> dict[str, Callable[..., Any]]:
@@ -54,7 +55,7 @@ def register_peak_find(trt: Any, trtp: Any, compute_capability: int) -> dict[str
         threshold: FLOAT32,
         outputs: tuple[Desc],  # type: ignore[valid-type]
         tactic: int,
-    ) -> tuple[str | bytes, str | bytes, trtp.KernelLaunchParams, trtp.SymIntExprs]:  # type: ignore[name-defined]
+    ) -> tuple[str | bytes, str | bytes, trtp.KernelLaunchParams, trtp.SymIntExprs]:
         del outputs, tactic
         code = compile_peak_find(int(window[0]), int(max_peaks[0]), float(threshold[0]), compute_capability)
         pictures, *sides = class_maps.shape_expr  # type: ignore[attr-defined]
@@ -77,7 +78,7 @@ def register_peak_find(trt: Any, trtp: Any, compute_capability: int) -> dict[str
         M, peaks, scores = arrays
         rows = int(max_peaks[0])
         numbers = {"window": int(window[0]), "max_peaks": rows, "threshold": float(threshold[0])}
-        with torch.cuda.stream(torch.cuda.ExternalStream(stream)):
+        with torch.cuda.stream(torch.cuda.ExternalStream(stream)):  # type: ignore[no-untyped-call]
             peak_find[(M.shape[0],)](M, *M.shape[1:], peaks, scores, **numbers, **block_sizes(rows))
 
     return {"describe": describe, "aot": aot, "jit": jit}
