@@ -26,6 +26,8 @@ def registered() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         trt, trtp = load_nvidia_plugins(patch)
         yield trt, trtp, register_peak_find(trt, trtp, 87)
+        # the registry is the process's: whoever parses next is to find it as it was
+        assert trt.get_plugin_registry().deregister_creator(trtp._lib.QDP_CREATORS["prm::PeakFind"])
 
 
 Registered = tuple[Any, Any, Mapping[str, Callable[..., Any]]]
