@@ -105,18 +105,27 @@ def read_key_file(path: str | os.PathLike[str]) -> bytes:
     """Content of a file with a key.
 
     Raises:
-        KeyFileError: If ``cryptography`` is not installed, or there is no such file.
+        KeyFileError: If ``cryptography`` is not installed, or the file cannot be read.
     """
-    try:
-        import cryptography  # noqa: F401
-    except ImportError:
-        raise KeyFileError(
-            'signatures need cryptography, which is not installed; run: pip install "prm-edge[signing]"'
-        ) from None
+    require_library()
     try:
         with Path(path).open("rb") as file:
             return file.read(MAX_KEY_FILE_BYTES)
     except OSError as error:
         raise KeyFileError(
             f"{path}: cannot be read ({error.strerror}); expected a key made by prm-export keygen"
+        ) from None
+
+
+def require_library() -> None:
+    """Say how to install ``cryptography``, which only signatures need.
+
+    Raises:
+        KeyFileError: If it is not installed.
+    """
+    try:
+        import cryptography  # noqa: F401
+    except ImportError:
+        raise KeyFileError(
+            'signatures need cryptography, which is not installed; run: pip install "prm-edge[signing]"'
         ) from None
