@@ -34,7 +34,10 @@ def parse_manifest(text: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        raise MalformedError(f"invalid manifest at {_where(first['loc'])}: {first['msg']}") from None
+        raise MalformedError(
+            f"invalid manifest at {_where(first['loc'])}: {first['msg']}; export the bundle again, or update "
+            "prm-edge if a newer one wrote it"
+        ) from None
     for name, digest in manifest.sha256.items():
         if not _SHA256.fullmatch(digest):
             raise MalformedError(
