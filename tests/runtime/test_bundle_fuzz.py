@@ -180,9 +180,9 @@ def test_manifests_of_other_values(read, change, how, key) -> None:
     path, value = change
     data = put(MANIFEST_JSON, path, value)
     if isinstance(data, dict) and how == "add":
-        data[key] = value
+        data = {**data, key: value}
     elif isinstance(data, dict) and how == "drop" and path:
-        data.pop(path[0], None)
+        data = {name: item for name, item in data.items() if name != path[0]}
     members = read(zipped({**MEMBERS, MANIFEST: json.dumps(data).encode()}))
     assert members is None or members.items() <= CONTENTS.items()
 
