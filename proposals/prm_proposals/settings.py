@@ -116,8 +116,8 @@ class RefineSettings:
 
     tightness: float = 2.0
     rank: float = 0.2
-    agreement: float = 45.0
-    area: float = 6.0
+    agreement: float = 30.0
+    area: float = 4.0
     single_peak: float = 40.0
 
 
