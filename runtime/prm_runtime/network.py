@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.backends import Backend
+from prm_runtime.backends import Backend, Graph
 from prm_runtime.bundle import Bundle, BundleError
 from prm_runtime.console import PrmError
 from prm_runtime.manifest import PRMS, GraphSpec
@@ -48,8 +48,8 @@ class Network:
         needed = ["class_maps", "class_scores", "peaks", "peak_scores", *features, *passed_on]
         _check_outputs(bundle, forward, needed)
         self._per_frame = {spec.name for spec in forward.outputs if len(spec.shape) > 1}
-        self._forward = backend.compile(bundle.read(forward.file))
-        self._backprop = None if fused else backend.compile(bundle.read(manifest.backprop.file))
+        self._forward = _compile(bundle, forward.file, backend)
+        self._backprop = None if fused else _compile(bundle, manifest.backprop.file, backend)
 
     def respond(self, frames: Sequence[NDArray[np.uint8]]) -> list[Maps]:
         """All outputs of the forward graph, for each frame as if it had been alone.
@@ -112,6 +112,14 @@ def batches(images: Sequence[NDArray[Any]], size: int) -> Iterator[Sequence[NDAr
 def _check_frame(frame: NDArray[np.uint8]) -> None:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
         raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
+
+
+def _compile(bundle: Bundle, file: str, backend: Backend) -> Graph:
+    graph = bundle.read(file)
+    try:
+        return backend.compile(graph)
+    except PrmError as error:
+        raise BundleError(f"{bundle.path}: {file}: {error}; export the bundle again") from error
 
 
 def _fused_graph(bundle: Bundle) -> GraphSpec:
