@@ -9,6 +9,7 @@ import typer
 from prm_export.commands.engines import engines
 from prm_export.commands.export import export
 from prm_export.commands.inspect import inspect
+from prm_export.commands.sign import keygen, sign
 from prm_runtime.console import DefaultCommandGroup, print_version, run
 
 HELP = (
@@ -20,6 +21,8 @@ app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pret
 app.command()(export)
 app.command()(inspect)
 app.command()(engines)
+app.command()(sign)
+app.command()(keygen)
 
 
 @app.callback(help=HELP)

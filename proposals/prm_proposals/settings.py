@@ -92,12 +92,12 @@ class WalkSettings:
     foreground_level: float = 0.15
     foreground_scale: float = 0.1
     background: float = 3.0
-    boundary_scale: float = 3.0
-    lab_scale: float = 16.0
-    restart: float = 0.05
+    boundary_scale: float = 1.0
+    lab_scale: float = 6.0
+    restart: float = 0.01
     group_ratio: float = 0.7
-    peak_similarity: float = 0.5
-    peak_distance: float = 8.0
+    peak_similarity: float = 5.0
+    peak_distance: float = 24.0
     least_part: float = 0.001
 
 
@@ -114,11 +114,11 @@ class RefineSettings:
         single_peak: Logits of score that what a single peak retrieves is behind a region of the walk.
     """
 
-    tightness: float = 1.0
-    rank: float = 1.0
+    tightness: float = 2.0
+    rank: float = 0.2
     agreement: float = 30.0
     area: float = 4.0
-    single_peak: float = 20.0
+    single_peak: float = 40.0
 
 
 @dataclass(frozen=True)

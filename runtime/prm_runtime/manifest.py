@@ -114,7 +114,7 @@ class Manifest(_Model):
     ``fused``, where there is one, is both graphs in one: peaks are back-propagated inside it.
     """
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.backends import Backend, GraphUse
+from prm_runtime.backends import Backend, Graph, GraphUse
+from prm_runtime.backends.base import EngineMissingError
 from prm_runtime.bundle import Bundle, BundleError
 from prm_runtime.console import PrmError
 from prm_runtime.manifest import PRMS, GraphSpec
@@ -49,8 +50,8 @@ class Network:
         _check_outputs(bundle, forward, needed)
         self._per_frame = {spec.name for spec in forward.outputs if len(spec.shape) > 1}
         use = GraphUse.of(manifest, resident=frozenset(self._gains))
-        self._forward = backend.compile(bundle.read(forward.file), use)
-        self._backprop = None if fused else backend.compile(bundle.read(manifest.backprop.file), use)
+        self._forward = _compile(bundle, forward.file, backend, use)
+        self._backprop = None if fused else _compile(bundle, manifest.backprop.file, backend, use)
 
     def respond(self, frames: Sequence[NDArray[np.uint8]]) -> list[Maps]:
         """All outputs of the forward graph, for each frame as if it had been alone.
@@ -116,6 +117,16 @@ def batches(images: Sequence[NDArray[Any]], size: int) -> Iterator[Sequence[NDAr
 def _check_frame(frame: NDArray[np.uint8]) -> None:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
         raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
+
+
+def _compile(bundle: Bundle, file: str, backend: Backend, use: GraphUse) -> Graph:
+    graph = bundle.read(file)
+    try:
+        return backend.compile(graph, use)
+    except EngineMissingError:
+        raise
+    except PrmError as error:
+        raise BundleError(f"{bundle.path}: {file}: {error}; export the bundle again") from error
 
 
 def _fused_graph(bundle: Bundle) -> GraphSpec:

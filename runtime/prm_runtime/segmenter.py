@@ -106,6 +106,7 @@ class Segmenter:
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
         fused: bool = False,
+        require_signature: str | os.PathLike[str] | None = None,
     ) -> Segmenter:
         """Open a bundle.
 
@@ -119,12 +120,14 @@ class Segmenter:
             min_score: See :class:`Segmenter`.
             classes: See :class:`Segmenter`.
             fused: See :class:`Segmenter`.
+            require_signature: File with the public key that the bundle has to be signed with, see
+                :meth:`Bundle.open`.
 
         Raises:
             PrmError: If the bundle is unusable (:class:`~prm_runtime.bundle.BundleError`), the engine is not
                 installed, a class is unknown, or the proposals are unusable.
         """
-        bundle = Bundle.open(shipped_bundle() if path is None else path)
+        bundle = Bundle.open(shipped_bundle() if path is None else path, require_signature=require_signature)
         settings = bundle.manifest.retrieval
         if isinstance(retrieval, RetrievalSettings):
             settings = retrieval

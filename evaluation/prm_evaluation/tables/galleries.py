@@ -120,7 +120,9 @@ class GalleryTally:
 
     def _choose_by_regions(self, picture: MeasuredPicture, with_truth: TruthGalleries) -> None:
         self.figures[PROPOSALS][REGIONS].update(picture.found["walk"], picture.truth)
-        retrieval = RefinedRetrieval(WalkRetrieval(picture.settings), picture.settings)
+        # ground-truth masks come in no order
+        settings = replace(picture.settings, refine=replace(picture.settings.refine, rank=0.0))
+        retrieval = RefinedRetrieval(WalkRetrieval(settings), settings)
         regions = retrieval.regions(picture.evidence)
         on_cuts = replace(regions, weights=regions.weights[:, with_truth.origin])
         for name, evidence in with_truth.by_name.items():

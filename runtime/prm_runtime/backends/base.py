@@ -8,10 +8,15 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from prm_runtime.console import PrmError
 from prm_runtime.manifest import Manifest, Size
 from prm_runtime.preprocess import input_size
 
 USUAL_FRAME = (3, 4)  # height and width, as most cameras and data sets have them
+
+
+class EngineMissingError(PrmError):
+    """A graph that is fine, but has to be built for this machine first."""
 
 
 @dataclass(frozen=True)

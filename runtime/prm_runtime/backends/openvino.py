@@ -78,7 +78,7 @@ class OpenVino:
         del use  # compiles for each size that comes
         try:
             network = self._core.read_model(_inline_functions(model))
-        except RuntimeError as error:
+        except Exception as error:  # openvino's and onnx's exception types have no common base of their own
             reason = str(error).strip().splitlines()[-1]
             raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
         return OpenVinoGraph(self._core, network, self._config)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from prm_runtime.backends.base import ANY_USE, GraphUse
-from prm_runtime.console import PrmError, stderr
+from prm_runtime.backends.base import ANY_USE, EngineMissingError, GraphUse
+from prm_runtime.console import stderr
 from prm_runtime.engines.cache import EngineCache, EngineKey
 from prm_runtime.engines.cuda import open_cuda
 from prm_runtime.engines.flavors import load_flavor
@@ -56,7 +56,7 @@ class TensorRt:
             key = EngineKey.of(model, use, flavor.name, flavor.version, device, self._precision)
             found = self._cache.load(key)
             if found is None:
-                raise PrmError(
+                raise EngineMissingError(
                     f"there is no {self._precision} engine of this bundle for {device}; build it here with: "
                     f"prm-export engines NAME.prm --flavor {flavor.name} --{self._precision}"
                 )
