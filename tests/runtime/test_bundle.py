@@ -139,24 +139,6 @@ def test_unknown_member(colour_bundle: Path) -> None:
         Bundle.open(colour_bundle).read("x")
 
 
-def test_bundles_of_schema_1_load_and_are_written_as_the_newest(colour_bundle: Path, tmp_path: Path) -> None:
-    def as_it_was(members: dict[str, bytes]) -> None:
-        manifest = json.loads(members[MANIFEST])
-        manifest["schema_version"] = 1
-        for part, names in {"": ("fused", "precision"), "preprocessing": ("profile",)}.items():
-            for name in names:
-                del (manifest[part] if part else manifest)[name]
-        for name in ("prm", "split_stride"):
-            del manifest["peaks"][name]
-        members[MANIFEST] = json.dumps(manifest).encode()
-
-    old = Bundle.open(rewrite(colour_bundle, tmp_path / "old.prm", as_it_was))
-    assert old.manifest.schema_version == 1
-    assert (old.manifest.precision, old.manifest.batch, old.manifest.peaks.prm) == ("fp32", 1, "exact")
-    with_manifest(old, old.manifest, tmp_path / "new.prm")
-    assert Bundle.open(tmp_path / "new.prm").manifest == Bundle.open(colour_bundle).manifest
-
-
 def test_newer_schema(colour_bundle: Path, tmp_path: Path) -> None:
     path = rewrite(colour_bundle, tmp_path / "x.prm", edit_manifest(schema_version=99, novelty=1))
     with pytest.raises(BundleError, match=r"schema version 99.*pip install --upgrade prm-edge"):

@@ -206,7 +206,7 @@ MANIFESTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     ),
     "a field twice": (lambda m: with_text(m, b'{"name": "a",' + m[MANIFEST][1:]), "names a field twice"),
     "no version": (
-        lambda m: with_text(m, edited(m[MANIFEST], r'"schema_version": 1,', "")),
+        lambda m: with_text(m, edited(m[MANIFEST], r'"schema_version": \d+,', "")),
         "schema_version is a NoneType, expected a number from 1",
     ),
     "version as text": (lambda m: with_field(m, "schema_version", "1"), "schema_version is a str"),
