@@ -20,6 +20,7 @@ from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import store_half
 from prm_export.reverse_path import ReversePath, find_reverse_path
+from prm_export.rules import RULES
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
 
@@ -36,6 +37,7 @@ class GraphOptions:
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
         half_weights: Store weights as float16.
+        rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
 
     image_minimum: NDArray[np.float32]
@@ -46,6 +48,7 @@ class GraphOptions:
     peak_threshold: float = LOWEST
     stop_stride: int = 2
     half_weights: bool = True
+    rules: str = "paper"
 
 
 @dataclass(frozen=True)
@@ -77,20 +80,23 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     Raises:
         ExportError: If the network holds what peak back-propagation has no rule for.
     """
-    model = simplify(ir.from_proto(classifier))
+    rules = RULES[options.rules]
+    model = simplify(ir.from_proto(classifier), rules.folds)
     if options.half_weights:
         model = store_half(model)
     plain = _class_maps_alone(model)
     M = model.graph.outputs[0]
     path = find_reverse_path(model, M, options.stop_stride)
     _name_sides(model, path)
+    if rules.prepare is not None:
+        path = rules.prepare(model, path)
     features = list(model.graph.outputs[1:])
     del model.graph.outputs[1:]
     add_class_scores(model, M, options.aggregation, options.aggregation_options)
     add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
     model.graph.outputs.extend(features)
     stop = path.stop.name or ""
-    gains = add_gains(model, M, path, options.image_minimum)
+    gains = add_gains(model, M, path, options.image_minimum, rules)
     backprop = build_backprop(path, gains)
     model.graph.name = "prm_forward"
     return Graphs(plain, stop, _finish(model), _finish(backprop))

@@ -22,6 +22,9 @@ from prm_export.walks import (
 # two multiples of 32 that leave different remainders at every stride above 32
 PROBE_HEIGHT, PROBE_WIDTH = 448, 352
 
+UNFINISHED = ACTIVATIONS | PASS_THROUGH | {"BatchNormalization"}
+"""A value that one of these takes is not what comes out of its layer."""
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -110,7 +113,7 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
     """
     found = set()
     for value in separators(image, head, carrying_inputs):
-        moves_on = any(node.op_type in ACTIVATIONS | PASS_THROUGH for node in value.consumers())
+        moves_on = any(node.op_type in UNFINISHED for node in value.consumers())
         if value is not image and (moves_on or activation_of(value) is not None):
             continue
         found.add(round(PROBE_HEIGHT / _known(shapes, value)[2]))  # layers without padding lose some cells

@@ -59,7 +59,7 @@ def verify(
 
     Class maps and features are held to torch (within what float16 storage of weights costs), scores to the
     aggregation that the network was trained with, the peak table to a search through every window, and the
-    Peak Response Maps of the best peaks to the autograd oracle of Eq. 4 and 5.
+    Peak Response Maps of the best peaks to the autograd oracle of the same rules.
 
     Args:
         graphs: The graphs.
@@ -110,7 +110,7 @@ def _check_prms(
     peaks: NDArray[np.int64],
     prms: NDArray[np.float32],
 ) -> list[Check]:
-    oracle = Oracle(graphs.classifier, options.image_minimum)
+    oracle = Oracle(graphs.classifier, options.image_minimum, rules=options.rules)
     values = oracle.run(image)
     expected = np.stack([oracle.response_map(values, tuple(peak.tolist()), graphs.stop) for peak in peaks])
     if not expected.any():

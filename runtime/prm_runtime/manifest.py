@@ -48,12 +48,16 @@ class GraphSpec(_Model):
 
 
 class PeakSettings(_Model):
-    """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper)."""
+    """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper).
+
+    ``rules`` says what each layer does with P: the paper's equations, or the code published with it.
+    """
 
     window: int = 3
     max_peaks: int = 64
     stop_stride: int = 2
     rule: Literal["exact"] = "exact"
+    rules: Literal["paper", "reference"] = "paper"
 
 
 class Provenance(_Model):

@@ -17,6 +17,7 @@ from prm_export.intake.classifier import Foreign
 from prm_export.material import Material
 from prm_export.pipeline import GraphOptions, build_graphs, graph_spec
 from prm_export.provenance import provenance
+from prm_export.rules import RULES
 from prm_export.verify import Check, packaged_picture, report, verify
 from prm_proposals.presets import for_taps
 from prm_runtime.bundle import write_bundle
@@ -48,6 +49,13 @@ class StopStride(StrEnum):
     sixteenth = "16"
 
 
+class RuleName(StrEnum):
+    """What peak back-propagation follows."""
+
+    paper = "paper"
+    reference = "reference"
+
+
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Bundle to write, NAME.prm.")],
     checkpoint: Annotated[
@@ -77,6 +85,12 @@ def export(
     max_peaks: Annotated[
         int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
     ] = None,
+    rule: Annotated[
+        RuleName,
+        typer.Option(
+            help="What back-propagation follows: the paper's equations, or the code published with it."
+        ),
+    ] = RuleName.paper,
     weights_dtype: Annotated[WeightsDtype, typer.Option(help="Stored precision.")] = WeightsDtype.float16,
     verify_image: Annotated[
         Path | None,
@@ -97,7 +111,7 @@ def export(
             raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint")
         preprocessing = _preprocessing(mean, std, size)
         with stderr.status("reading the classifier"):
-            material, foreign = foreign_material(onnx, labels, preprocessing)
+            material, foreign = foreign_material(onnx, labels, preprocessing, rule.value)
             checks.append(check_scores(foreign, picture, preprocessing))
         stderr.print(_assumptions(foreign, material), highlight=False)
     elif checkpoint is None:
@@ -105,7 +119,7 @@ def export(
     elif labels or mean or std or size:
         raise ExportError("--labels, --mean, --std and --size go with --onnx: a checkpoint knows its own")
     else:
-        material = _checkpoint_material(checkpoint)
+        material = _checkpoint_material(checkpoint, rule.value)
     preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
     means, deviations = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     options = GraphOptions(
@@ -116,6 +130,7 @@ def export(
         max_peaks=max_peaks or material.max_peaks,
         stop_stride=int(stop_stride),
         half_weights=weights_dtype is WeightsDtype.float16,
+        rules=rule.value,
     )
     with stderr.status("building the graphs"):
         graphs = build_graphs(material.classifier, options)
@@ -133,7 +148,12 @@ def export(
         preprocessing=preprocessing,
         forward=graph_spec(FORWARD, graphs.forward),
         backprop=graph_spec(BACKPROP, graphs.backprop),
-        peaks=PeakSettings(window=window, max_peaks=options.max_peaks, stop_stride=options.stop_stride),
+        peaks=PeakSettings(
+            window=window,
+            max_peaks=options.max_peaks,
+            stop_stride=options.stop_stride,
+            rules=rule.value,
+        ),
         proposals=material.proposals,
         retrieval=material.retrieval,
         provenance=material.provenance,
@@ -142,11 +162,11 @@ def export(
     stderr.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
 
 
-def _checkpoint_material(folder: Path) -> Material:
+def _checkpoint_material(folder: Path, rules: str) -> Material:
     model, config = load_checkpoint(folder)
     known = provenance(config.backbone, config.provenance)
     with stderr.status("exporting the classifier"):
-        classifier = export_classifier(model)
+        classifier = export_classifier(model, optimize=RULES[rules].folds)
     return Material(
         classifier=classifier,
         reference=model.forward_with_features,

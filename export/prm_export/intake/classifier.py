@@ -37,23 +37,24 @@ class Foreign:
     classifier: onnx.ModelProto
 
 
-def import_classifier(path: Path, classes: int, side: int | None = None) -> Foreign:
+def import_classifier(path: Path, classes: int, side: int | None = None, folds: bool = True) -> Foreign:
     """Bring a classifier of any exporter to the form that peak back-propagation works on.
 
     Args:
         path: The ONNX file.
         classes: How many classes it tells apart.
         side: Size to read it at where it leaves height and width open.
+        folds: Whether a batch norm or padding becomes one layer with its convolution.
 
     Raises:
         ExportError: If it cannot be read, its head is not understood, or its padding depends on the size.
     """
     source = read_classifier(path, classes, side)
-    model = fold(ir.from_proto(source.proto))
+    model = fold(ir.from_proto(source.proto), folds)
     model = name_gates(channels_first(model, source))
     model = route_plainly(model, value_shapes(model))
     head = make_fully_convolutional(model, value_shapes(model), classes)
-    model = fold_affine(model, value_shapes(model))
+    model = fold_affine(model, value_shapes(model), folds)
     _free_sides(model, classes)
     model = pad_explicitly(model)
     RemoveUnusedNodesPass()(model)

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from prm_export.emit import constant_of, input_of, make_model
 from prm_export.passes.gains import Gains
 from prm_export.reverse_path import ReversePath
-from prm_export.rules import RULES
 from prm_export.rules.base import Carried, ReverseGraph
 
 SMALLEST_MASS = 1e-30
@@ -35,19 +34,23 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
     carried: defaultdict[ir.Value | None, list[Carried]] = defaultdict(list)
     carried[input_of(path.top)].append(Carried(seed, pointwise=True))
     for node in path.nodes:
+        rule = gains.rules.operators[node.op_type]
         G = reverse.sum(carried.pop(node.outputs[0]))
         if node in gains.layers:
-            G = reverse.scale(G, received[gains.layers[node]])
-        for value, part in zip(node.inputs, RULES[node.op_type].propagate(reverse, node, G), strict=True):
+            G = rule.weigh(reverse, node, G, received[gains.layers[node]])
+        for value, part in zip(node.inputs, rule.propagate(reverse, node, G), strict=True):
             if part is not None:
                 carried[value].append(part)
-    prms = _response_maps(reverse, reverse.spread(reverse.sum(carried[path.stop])), received[gains.stop])
+    G_stop = reverse.spread(reverse.sum(carried[path.stop]))
+    prms = _response_maps(reverse, G_stop, received[gains.stop], gains.rules.carries_gain)
     prms.name, prms.dtype = "prms", ir.DataType.FLOAT
     prms.shape = ir.Shape(("peaks", *path.symbolic_sides(*path.shape(path.stop)[2:])))
     return make_model([peaks, *received.values()], [prms], reverse.nodes, "prm_backprop")
 
 
-def _response_maps(reverse: ReverseGraph, G: ir.Value, evidence: ir.Value) -> ir.Value:
+def _response_maps(reverse: ReverseGraph, G: ir.Value, evidence: ir.Value, carries_gain: bool) -> ir.Value:
     P = reverse.op("ReduceSum", reverse.op("Mul", G, evidence), reverse.int64(1), keepdims=0)
+    if not carries_gain:
+        P = reverse.op("Relu", P)
     mass = reverse.op("ReduceSum", P, reverse.int64(1, 2), keepdims=1)
     return reverse.op("Div", P, reverse.op("Max", mass, reverse.constant(SMALLEST_MASS)))
