@@ -59,13 +59,13 @@ def foreign_material(
         ExportError: If the file or its labels cannot be used.
     """
     classes = read_labels(labels)
-    foreign = import_classifier(path, len(classes), preprocessing.multiple * 7, RULES[rules].folds)
+    foreign = import_classifier(path, len(classes), preprocessing.multiple * 7, RULES[rules])
     several = foreign.head.probabilities == "Sigmoid"
     material = Material(
         classifier=foreign.classifier,
         reference=_by_torch(foreign.classifier, rules),
         classes=classes,
-        preprocessing=preprocessing,
+        preprocessing=preprocessing.model_copy(update={"multiple": foreign.multiple}),
         aggregation={"name": foreign.head.pooling or "average"},
         provenance=provenance(backbone=path.name),
         proposals=NO_NETWORK,

@@ -19,7 +19,7 @@ from prm_export.passes.gains import add_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import store_half
-from prm_export.reverse_path import ReversePath, find_reverse_path
+from prm_export.reverse_path import USUAL_MULTIPLE, ReversePath, find_reverse_path
 from prm_export.rules import RULES
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
@@ -36,7 +36,9 @@ class GraphOptions:
         max_peaks: Rows of the peak table.
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
+        or_coarser: Take the next larger stride if the network has no layer at this one.
         half_weights: Store weights as float16.
+        multiple: What the sides of images have to be multiples of.
         rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
 
@@ -47,8 +49,10 @@ class GraphOptions:
     max_peaks: int = 64
     peak_threshold: float = LOWEST
     stop_stride: int = 2
+    or_coarser: bool = False
     half_weights: bool = True
     rules: str = "paper"
+    multiple: int = USUAL_MULTIPLE
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,14 @@ class Graphs:
         classifier: The simplified classifier with its weights as stored, class maps its one output: what the
             oracle runs.
         stop: Name of the value in it at which the reverse pass ends.
+        stop_stride: Image pixels per cell there.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
     """
 
     classifier: onnx.ModelProto
     stop: str
+    stop_stride: int
     forward: onnx.ModelProto
     backprop: onnx.ModelProto
 
@@ -86,7 +92,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         model = store_half(model)
     plain = _class_maps_alone(model)
     M = model.graph.outputs[0]
-    path = find_reverse_path(model, M, options.stop_stride)
+    path = find_reverse_path(model, M, options.stop_stride, options.multiple, options.or_coarser)
     _name_sides(model, path)
     if rules.prepare is not None:
         path = rules.prepare(model, path)
@@ -99,7 +105,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     gains = add_gains(model, M, path, options.image_minimum, rules)
     backprop = build_backprop(path, gains)
     model.graph.name = "prm_forward"
-    return Graphs(plain, stop, _finish(model), _finish(backprop))
+    return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop))
 
 
 def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:

@@ -19,8 +19,9 @@ from prm_export.walks import (
     separators,
 )
 
-# two multiples of 32 that leave different remainders at every stride above 32
-PROBE_HEIGHT, PROBE_WIDTH = 448, 352
+# sides that leave different remainders at every stride above what both are multiples of
+PROBE_ROWS, PROBE_COLUMNS = 14, 11
+USUAL_MULTIPLE = 32
 
 UNFINISHED = ACTIVATIONS | PASS_THROUGH | {"BatchNormalization"}
 """A value that one of these takes is not what comes out of its layer."""
@@ -37,8 +38,9 @@ class ReversePath:
         stop: The value at which the Peak Response Map is read.
         nodes: The layers below ``top`` and above ``stop``, in the order in which the reverse pass visits
             them.
-        shapes: Shape of every value for an image of ``PROBE_HEIGHT`` × ``PROBE_WIDTH``.
-        turned_shapes: The same for an image of ``PROBE_WIDTH`` × ``PROBE_HEIGHT``.
+        shapes: Shape of every value for an image of the probe size.
+        turned_shapes: The same for that image turned by 90 degrees.
+        probe: Height and width of that image, multiples of what all sizes have to be multiples of.
     """
 
     top: ir.Node
@@ -46,6 +48,7 @@ class ReversePath:
     nodes: tuple[ir.Node, ...]
     shapes: Shapes
     turned_shapes: Shapes
+    probe: tuple[int, int]
 
     def shape(self, value: ir.Value) -> tuple[int, ...]:
         """Shape of a value at the probe size."""
@@ -55,9 +58,14 @@ class ReversePath:
         """Shape of a value at the probe size turned by 90 degrees."""
         return _known(self.turned_shapes, value)
 
+    @property
+    def stop_stride(self) -> int:
+        """Image pixels per cell of the stop."""
+        return round(self.probe[0] / self.shape(self.stop)[2])
+
     def symbolic_sides(self, height: int, width: int) -> tuple[str, str]:
         """How the sides of a map of this size at the probe size follow from the image's."""
-        return _fraction("height", PROBE_HEIGHT, height), _fraction("width", PROBE_WIDTH, width)
+        return _fraction("height", self.probe[0], height), _fraction("width", self.probe[1], width)
 
 
 def _known(shapes: Shapes, value: ir.Value) -> tuple[int, ...]:
@@ -76,8 +84,26 @@ def _fraction(name: str, whole: int, part: int) -> str:
     return f"{name}/{whole // part}" if whole % part == 0 else f"{name} {whole}->{part}"
 
 
-def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> ReversePath:
+def probe_size(multiple: int) -> tuple[int, int]:
+    """Height and width of the image that shapes are inferred for; both are multiples of this number."""
+    return PROBE_ROWS * multiple, PROBE_COLUMNS * multiple
+
+
+def find_reverse_path(
+    model: ir.Model,
+    M: ir.Value,
+    stop_stride: int,
+    multiple: int = USUAL_MULTIPLE,
+    or_coarser: bool = False,
+) -> ReversePath:
     """Find the layers between the class response maps and the stop at this stride.
+
+    Args:
+        model: The classifier.
+        M: Its class response maps.
+        stop_stride: Image pixels per cell of the stop.
+        multiple: What the sides of all images are multiples of.
+        or_coarser: Take the next larger stride if there is no layer at this one.
 
     Raises:
         ExportError: If M is not made by a 1×1 convolution, or no value at this stride separates M from the
@@ -85,16 +111,19 @@ def find_reverse_path(model: ir.Model, M: ir.Value, stop_stride: int) -> Reverse
     """
     top = _top_convolution(M)
     image = model.graph.inputs[0]
-    shapes = infer_shapes(model, PROBE_HEIGHT, PROBE_WIDTH)
+    height, width = probe_size(multiple)
+    shapes = infer_shapes(model, height, width)
     head = input_of(top)
-    stop = choose_stop(image, head, stop_stride, shapes)
+    stop = choose_stop(image, head, stop_stride, shapes, or_coarser)
     between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
-    turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
-    return ReversePath(top, stop, nodes, shapes, turned)
+    turned = infer_shapes(model, width, height)
+    return ReversePath(top, stop, nodes, shapes, turned, (height, width))
 
 
-def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) -> ir.Value:
+def choose_stop(
+    image: ir.Value, head: ir.Value, stride: int, shapes: Shapes, or_coarser: bool = False
+) -> ir.Value:
     """The value at which the reverse pass ends: the image at stride 1, else the one nearest to it.
 
     Only values that every path from the image to the head runs through qualify (in a residual block that is
@@ -107,6 +136,7 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
         head: The input of the top layer.
         stride: Image pixels per cell of the stop.
         shapes: Shapes of all values, from ``infer_shapes``.
+        or_coarser: Take the next larger stride if there is no layer at this one.
 
     Raises:
         ExportError: If no value qualifies.
@@ -116,8 +146,11 @@ def choose_stop(image: ir.Value, head: ir.Value, stride: int, shapes: Shapes) ->
         moves_on = any(node.op_type in UNFINISHED for node in value.consumers())
         if value is not image and (moves_on or activation_of(value) is not None):
             continue
-        found.add(round(PROBE_HEIGHT / _known(shapes, value)[2]))  # layers without padding lose some cells
-        if max(found) == stride and (value is image or stride > 1):
+        found.add(
+            round(_known(shapes, image)[2] / _known(shapes, value)[2])
+        )  # layers without padding lose some cells
+        fits = max(found) >= stride if or_coarser else max(found) == stride
+        if fits and (value is image or stride > 1):
             return value
     strides = ", ".join(map(str, sorted(found)))
     raise ExportError(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from prm_export.intake.classifier import import_classifier
 from prm_export.oracle import Oracle
 from prm_export.pipeline import GraphOptions, Graphs, build_graphs
+from prm_export.rules import RULES
 
 CLASSES = 4
 SIDES = (64, 96)
@@ -105,7 +106,7 @@ def build(name: str, folder: Path, stop_stride: int = 1) -> tuple[nn.Module, Gra
             training=torch.onnx.TrainingMode.PRESERVE,  # the exporter would fold batch norm
             do_constant_folding=False,
         )
-    foreign = import_classifier(folder / "net.onnx", CLASSES, folds=False)
+    foreign = import_classifier(folder / "net.onnx", CLASSES, rules=RULES["reference"])
     options = GraphOptions(MINIMUM, "average", stop_stride=stop_stride, half_weights=False, rules="reference")
     return model, build_graphs(foreign.classifier, options)
 

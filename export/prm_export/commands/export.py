@@ -78,9 +78,12 @@ def export(
         int | None, typer.Option(help="Long side of the pictures it gets.", min=32, show_default="448")
     ] = None,
     stop_stride: Annotated[
-        StopStride,
-        typer.Option(help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels."),
-    ] = StopStride.half,
+        StopStride | None,
+        typer.Option(
+            help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels.",
+            show_default="2, or the next that there is",
+        ),
+    ] = None,
     window: Annotated[int, typer.Option(help="Side of the peak window in cells, odd.", min=1)] = 3,
     max_peaks: Annotated[
         int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
@@ -128,9 +131,11 @@ def export(
         aggregation_options=aggregation,
         window=window,
         max_peaks=max_peaks or material.max_peaks,
-        stop_stride=int(stop_stride),
+        stop_stride=int(stop_stride or StopStride.half),
+        or_coarser=stop_stride is None,
         half_weights=weights_dtype is WeightsDtype.float16,
         rules=rule.value,
+        multiple=preprocessing.multiple,
     )
     with stderr.status("building the graphs"):
         graphs = build_graphs(material.classifier, options)
@@ -151,7 +156,7 @@ def export(
         peaks=PeakSettings(
             window=window,
             max_peaks=options.max_peaks,
-            stop_stride=options.stop_stride,
+            stop_stride=graphs.stop_stride,
             rules=rule.value,
         ),
         proposals=material.proposals,

@@ -23,9 +23,17 @@ def _hard_sigmoid(layer: Layer) -> Tensor:
 
 
 def _mean(layer: Layer) -> Tensor:
-    axes = tuple(layer.inputs[1].tolist()) if len(layer.inputs) > 1 else (2, 3)
-    result: Tensor = layer.inputs[0].mean(axes, keepdim=bool(layer.attributes.get("keepdims", 1)))
+    result: Tensor = layer.inputs[0].mean(_axes(layer), keepdim=bool(layer.attributes.get("keepdims", 1)))
     return result
+
+
+def _max(layer: Layer) -> Tensor:
+    result: Tensor = layer.inputs[0].amax(_axes(layer), keepdim=bool(layer.attributes.get("keepdims", 1)))
+    return result
+
+
+def _axes(layer: Layer) -> tuple[int, ...]:
+    return tuple(layer.inputs[1].tolist()) if len(layer.inputs) > 1 else (2, 3)
 
 
 def _gemm(layer: Layer) -> Tensor:
@@ -42,6 +50,11 @@ def _reshape(layer: Layer) -> Tensor:
     x, shape = layer.inputs
     sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape.tolist())]
     result: Tensor = x.reshape(sizes)
+    return result
+
+
+def _transpose(layer: Layer) -> Tensor:
+    result: Tensor = layer.inputs[0].permute(tuple(layer.attributes["perm"]))
     return result
 
 
@@ -75,13 +88,16 @@ GATES: dict[str, Operator] = {
         "Flatten": _flatten,
         "Gemm": _gemm,
         "GlobalAveragePool": _mean,
+        "GlobalMaxPool": _max,
         "HardSigmoid": _hard_sigmoid,
         "MatMul": _gemm,
+        "ReduceMax": _max,
         "ReduceMean": _mean,
         "Reshape": _reshape,
         "Sigmoid": _sigmoid,
         "Softmax": _softmax,
         "Squeeze": _squeeze,
+        "Transpose": _transpose,
         "Unsqueeze": _unsqueeze,
     }.items()
 }

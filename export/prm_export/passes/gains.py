@@ -13,6 +13,7 @@ from prm_export.errors import ExportError
 from prm_export.reverse_path import ReversePath
 from prm_export.rules import PAPER
 from prm_export.rules.base import ForwardGraph, Rules
+from prm_export.rules.coverage import no_rule_message, without_rule
 from prm_export.walks import gate_of
 
 
@@ -45,13 +46,9 @@ def check_rules(path: ReversePath, rules: Rules = PAPER) -> None:
     Raises:
         ExportError: If any has none, naming them all.
     """
-    missing = [node_name(node) for node in path.nodes if node.domain or node.op_type not in rules.operators]
+    missing = without_rule(path.nodes, rules)
     if missing:
-        known = ", ".join(sorted(rules.operators))
-        raise ExportError(
-            f"peak back-propagation has no rule for {', '.join(missing)}: replace these layers; rules exist "
-            f"for {known}"
-        )
+        raise ExportError(no_rule_message(missing, rules))
 
 
 def add_gains(
