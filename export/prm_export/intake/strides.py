@@ -22,12 +22,7 @@ def size_multiple(model: ir.Model) -> int:
     Raises:
         ExportError: If that number is larger than pictures can sensibly be rounded to.
     """
-    strides: dict[ir.Value | None, float] = dict.fromkeys(model.graph.inputs, 1.0)
-    for node in model.graph:
-        below = [strides[value] for value in node.inputs if value in strides]
-        for output in node.outputs:
-            strides[output] = max(below, default=1.0) * _factor(node)
-    apart = {round(stride) for stride in strides.values() if stride > USUAL_MULTIPLE}
+    apart = {round(stride) for stride in strides_of(model).values() if stride > USUAL_MULTIPLE}
     multiple = lcm(USUAL_MULTIPLE, *apart)
     if multiple > LARGEST:
         raise ExportError(
@@ -35,6 +30,16 @@ def size_multiple(model: ir.Model) -> int:
             f"pictures would have to be multiples of {multiple}: up to {LARGEST} can be exported"
         )
     return multiple
+
+
+def strides_of(model: ir.Model) -> dict[ir.Value, float]:
+    """How many pixels the cells of each value are apart."""
+    strides = dict.fromkeys(model.graph.inputs, 1.0)
+    for node in model.graph:
+        below = [strides[value] for value in node.inputs if value is not None and value in strides]
+        for output in node.outputs:
+            strides[output] = max(below, default=1.0) * _factor(node)
+    return strides
 
 
 def _factor(node: ir.Node) -> float:
