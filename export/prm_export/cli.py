@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from prm_export.commands.export import export
+from prm_export.commands.sign import keygen, sign
 from prm_runtime.console import DefaultCommandGroup, print_version, run
 
 HELP = "Turn a checkpoint into a bundle: prm-export CHECKPOINT -o NAME.prm, see prm-export export --help."
 
 app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
 app.command()(export)
+app.command()(sign)
+app.command()(keygen)
 
 
 @app.callback(help=HELP)

@@ -68,11 +68,12 @@ class Retrieved:
 
         Args:
             prms: ``Evidence.prms``.
-            merge: Add up the PRMs of all peaks that an instance owns instead of its best peak's only.
+            merge: Add up the PRMs of all peaks that an instance owns to that of its best peak.
         """
         if not merge:
             return prms[self.peak_indices]
         ownership = (self.owners == np.arange(len(self.scores))[:, None]).astype(np.float32)
+        ownership[np.arange(len(self.scores)), self.peak_indices] = 1
         merged = np.tensordot(ownership, prms, axes=1)
         total = merged.sum(axis=(1, 2), keepdims=True)
         return np.asarray(merged / np.where(total > 0, total, 1), dtype=np.float32)

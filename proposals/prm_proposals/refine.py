@@ -1,65 +1,138 @@
-"""Regions that were found without proposals choose among them."""
+"""Regions that were found without proposals choose among them, and so does every peak."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import Evidence, Retrieval, Retrieved
+from prm_proposals.evidence import Evidence, Retrieved
+from prm_proposals.gallery import Gallery
 from prm_proposals.nms import mask_nms
 from prm_proposals.settings import RefineSettings, RetrievalSettings
+from prm_proposals.walk import WalkRetrieval
 
 _LEAST_FIT = 1e-3  # keeps the logarithm finite
 
 
-class RefinedRetrieval:
-    """Gives each instance of another retrieval the proposal that fits its region best, then mask NMS.
+@dataclass(frozen=True)
+class Regions:
+    """Where instances are believed to be before proposals say where they end.
 
-    Proposals follow the borders of objects where a region of class responses spills over. How well region and
-    proposal agree, and how large they are, also says how far an instance can be trusted.
+    Attributes:
+        class_ids: int64 [n].
+        scores: Raw scores in logits, float32 [n].
+        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``.
+        weights: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
+        owners: For each peak the region that it belongs to, -1 for none; int64 [P].
     """
 
-    def __init__(self, inner: Retrieval, settings: RetrievalSettings) -> None:
-        """Keep the retrieval whose regions are refined, and the settings."""
-        self.inner = inner
+    class_ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    peak_indices: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    owners: NDArray[np.int64]
+
+
+class RefinedRetrieval:
+    """Lets regions choose among the proposals: those of the random walk, and one region for every peak.
+
+    Proposals follow the borders of objects where a region of class responses spills over. How well region and
+    proposal agree, and how large they are, also says how far an instance can be trusted. The walk's regions
+    come first. What a peak retrieves by itself, as in Algorithm 1, follows where mask NMS leaves it: an
+    object among others of its class that the walk did not tell apart, or one that it gave no region at all.
+    """
+
+    def __init__(self, walk: WalkRetrieval, settings: RetrievalSettings) -> None:
+        """Keep the walk whose regions are refined, and the settings."""
+        self.walk = walk
         self.settings = settings
 
     def __call__(self, evidence: Evidence) -> Retrieved:
-        """Instances of one frame, best first; without proposals those of the other retrieval."""
-        found, gallery, sizes = self.inner(evidence), evidence.gallery, evidence.graph.sizes
-        if len(found.scores) == 0 or len(gallery) == 0:
-            return found
+        """Instances of one frame, best first; without proposals those of the walk."""
+        if len(evidence.gallery) == 0:
+            return self.walk(evidence)
+        return self.choose(self.regions(evidence), evidence.gallery, evidence.graph.sizes)
+
+    def regions(self, evidence: Evidence) -> Regions:
+        """The walk's regions, then those of single peaks."""
+        walked = self.walk.walk(evidence)
+        found, owners = walked.found, walked.found.owners.copy()
+        alone = peak_regions(walked.belief, walked.mass, evidence.graph.sizes)
+        reaching = np.flatnonzero(alone.any(axis=1))
+        groupless = owners[reaching] < 0
+        owners[reaching[groupless]] = len(found.scores) + np.flatnonzero(groupless)
+        strength = evidence.peak_strength(self.settings)[reaching] - self.settings.refine.single_peak
+        return Regions(
+            class_ids=np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)]),
+            scores=np.concatenate([found.scores, strength]),
+            peak_indices=np.concatenate([found.peak_indices, reaching]),
+            weights=np.concatenate([found.members.astype(np.float32), alone[reaching]]),
+            owners=owners,
+        )
+
+    def choose(self, regions: Regions, gallery: Gallery, sizes: NDArray[np.float32]) -> Retrieved:
+        """The proposal that fits each region best, then mask NMS.
+
+        Args:
+            regions: On the gallery's superpixels.
+            gallery: At least one proposal.
+            sizes: Pixels of each superpixel, float32 [K].
+        """
         settings = self.settings.refine
-        fits = fit(found.members, gallery.members, sizes, settings.tightness)
+        fits = fit(regions.weights, gallery.members, sizes, settings.tightness)
         behind = settings.rank * np.arange(len(gallery)) / len(gallery)
         chosen = (fits - behind).argmax(axis=1)
         members = gallery.members[chosen]
-        scores = found.scores + _trust(
-            fits[np.arange(len(chosen)), chosen], members @ sizes / sizes.sum(), settings
-        )
-        kept, winner = mask_nms(members, scores, found.class_ids, sizes, self.settings.nms_iou)
-        return replace(
-            found,
-            class_ids=found.class_ids[kept],
+        best = fits[np.arange(len(chosen)), chosen]
+        scores = regions.scores + _trust(best, members @ sizes / sizes.sum(), settings)
+        kept, winner = mask_nms(members, scores, regions.class_ids, sizes, self.settings.nms_iou)
+        owners = regions.owners
+        return Retrieved(
+            class_ids=regions.class_ids[kept],
             scores=scores[kept],
-            peak_indices=found.peak_indices[kept],
+            peak_indices=regions.peak_indices[kept],
             members=members[kept],
-            owners=np.where(found.owners < 0, -1, winner[found.owners]),
+            owners=np.where(owners < 0, -1, winner[owners] if len(winner) else -1),
         )
+
+
+def peak_regions(
+    belief: NDArray[np.float64], mass: NDArray[np.float32], sizes: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Where each peak's object is: the class-aware and the instance-aware cue of Eq. 6 in one soft region.
+
+    ``w_pi = √(F_pi · d_pi / max_j d_pj)``, d the PRM mass per pixel: the geometric mean of what the walk says
+    about the peak's class and of what the peak's PRM says about its own object.
+
+    Args:
+        belief: F of each peak's class, float64 [P, K], in [0, 1].
+        mass: PRM mass of each peak, float32 [P, K].
+        sizes: Pixels of each superpixel, float32 [K].
+
+    Returns:
+        float32 [P, K], in [0, 1]; all 0 for a PRM without mass.
+    """
+    density = mass / sizes
+    highest = density.max(axis=1, keepdims=True, initial=0.0)
+    relative = density / np.where(highest > 0, highest, 1)
+    return np.sqrt(np.clip(belief, 0, 1) * relative).astype(np.float32)
 
 
 def fit(
-    regions: NDArray[np.bool_], proposals: NDArray[np.bool_], sizes: NDArray[np.float32], tightness: float
+    regions: NDArray[np.float32],
+    proposals: NDArray[np.bool_],
+    sizes: NDArray[np.float32],
+    tightness: float,
 ) -> NDArray[np.float32]:
     """How well each proposal S fits each region M: ``(1 + t) |M ∩ S| / (|M| + t |S|)``, float32 [n, N].
 
     1 where both are the same; Dice's coefficient for t = 1. A larger t takes the smaller of two proposals
-    that miss equally much.
+    that miss equally much. A soft region counts by its weights.
 
     Args:
-        regions: Unions of superpixels, bool [n, K], none empty.
+        regions: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
         proposals: Unions of superpixels, bool [N, K].
         sizes: Pixels of each superpixel, float32 [K].
         tightness: t > 0.

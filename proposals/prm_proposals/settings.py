@@ -82,6 +82,8 @@ class WalkSettings:
         boundary_scale: Boundary strength over which a connection falls to 1/e.
         lab_scale: Lab distance over which a connection falls to 1/e.
         restart: Weight of a superpixel's own prior per pixel, against its connections.
+        group_ratio: Peaks whose response is below this times that of the best of their class found no region
+            of their own and split none; what they retrieve alone is left to them.
         peak_similarity: Weight of two PRMs' Bhattacharyya overlap when peaks are grouped.
         peak_distance: Distance of two peaks in class-map cells that counts 1 against grouping them.
         least_part: Parts of a region that are apart and below this share of the picture are left out.
@@ -90,11 +92,12 @@ class WalkSettings:
     foreground_level: float = 0.15
     foreground_scale: float = 0.1
     background: float = 3.0
-    boundary_scale: float = 3.0
-    lab_scale: float = 16.0
-    restart: float = 0.05
-    peak_similarity: float = 0.5
-    peak_distance: float = 8.0
+    boundary_scale: float = 1.0
+    lab_scale: float = 6.0
+    restart: float = 0.01
+    group_ratio: float = 0.7
+    peak_similarity: float = 5.0
+    peak_distance: float = 24.0
     least_part: float = 0.001
 
 
@@ -108,12 +111,14 @@ class RefineSettings:
         rank: Fit by which the last proposal of a gallery is behind its first.
         agreement: Logits of score per logarithm of an instance's fit.
         area: Logits of score per logarithm of an instance's share of the picture.
+        single_peak: Logits of score that what a single peak retrieves is behind a region of the walk.
     """
 
-    tightness: float = 1.0
-    rank: float = 1.0
+    tightness: float = 2.0
+    rank: float = 0.2
     agreement: float = 30.0
     area: float = 4.0
+    single_peak: float = 40.0
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class RetrievalSettings:
     presence_from: Literal["maps", "softmax"] = "maps"
     presence: float = 6.0
     peak_floor: float = 2.0
-    peak_ratio: float = 0.3
+    peak_ratio: float = 0.15
     map_shift: float = 0.0
     max_peaks: int = 32
     nms_iou: float = 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, diags_array
@@ -87,6 +89,22 @@ def random_walk(
     return np.asarray(factors.solve(restart[:, None] * prior), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class Walked:
+    """What a random walk says about one frame.
+
+    Attributes:
+        found: The connected parts of what each group of peaks wins, best first; they never overlap. Peaks in
+            no group have no owner.
+        belief: F of each live peak's class, float64 [P, K].
+        mass: PRM mass of each live peak per superpixel, float32 [P, K], rows with sum 1 (or all 0).
+    """
+
+    found: Retrieved
+    belief: NDArray[np.float64]
+    mass: NDArray[np.float32]
+
+
 class WalkRetrieval:
     """Class regions by random walk, each split among its groups of peaks."""
 
@@ -95,38 +113,36 @@ class WalkRetrieval:
         self.settings = settings
 
     def __call__(self, evidence: Evidence) -> Retrieved:
-        """Instances of one frame, best first: the connected parts of what each group of peaks wins.
+        """Instances of one frame, best first."""
+        return self.walk(evidence).found
+
+    def walk(self, evidence: Evidence) -> Walked:
+        """The instances of one frame and what they were made from.
 
         Every part goes by the best peak of its group; the largest owns the group's peaks.
         """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
+        mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
         owners = np.full(len(peak_classes), -1, np.int64)
         if len(peak_classes) == 0:
             nothing = np.zeros(0, np.int64)
-            return Retrieved(
-                nothing, np.zeros(0, np.float32), nothing, np.zeros((0, graph.count), bool), owners
-            )
+            nowhere = np.zeros((0, graph.count), bool)
+            found = Retrieved(nothing, np.zeros(0, np.float32), nothing, nowhere, owners)
+            return Walked(found, np.zeros((0, graph.count)), mass)
         settings = self.settings.walk
-        classes = np.unique(peak_classes)
-        mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
+        classes, class_of_peak = np.unique(peak_classes, return_inverse=True)
         if evidence.mask_logits is None:
             prior = class_prior(evidence.class_maps[classes], graph, settings, self.settings.map_shift)
         else:
             prior = mask_prior(evidence.mask_logits, classes, settings)
 
-        groups = np.zeros(len(peak_classes), np.int64)  # within the class
-        shares = []  # Y_c · r_g of every group g of every class that has several
-        for column, c in enumerate(classes, start=1):
-            own = np.flatnonzero(peak_classes == c)
-            groups[own] = group_peaks(
-                evidence.class_maps[c],
-                evidence.peaks[own, 1:],
-                evidence.peak_scores[own],
-                mass[own],
-                settings,
-            )
-            if groups[own].any():
-                shares.append(prior[:, column, None] * _responsibilities(mass[own], groups[own]))
+        grouped = [self._groups(evidence, mass, np.flatnonzero(peak_classes == c)) for c in classes]
+        # Y_c · r_g of every group g of every class that has several
+        shares = [
+            prior[:, column, None] * _responsibilities(mass, groups)
+            for column, groups in enumerate(grouped, start=1)
+            if len(groups) > 1
+        ]
         # All classes and all splits are right-hand sides of one system: it is factorised once per frame.
         walked = random_walk(np.concatenate([prior, *shares], axis=1), graph, settings)
         region = walked[:, : 1 + len(classes)].argmax(axis=1)
@@ -134,18 +150,14 @@ class WalkRetrieval:
 
         scores = evidence.peak_strength(self.settings)
         best_peaks, members, owned = [], [], []
-        for column, c in enumerate(classes, start=1):
-            own = np.flatnonzero(peak_classes == c)
-            count = int(groups[own].max()) + 1
+        for column, groups in enumerate(grouped, start=1):
             inside = region == column
             split = np.zeros(graph.count, np.int64)
-            if count > 1:
-                split = walked[:, column_of_split : column_of_split + count].argmax(axis=1)
-                column_of_split += count
-            for g in range(count):
-                member = inside & (split == g)
-                peaks = own[groups[own] == g]
-                parts = connected_parts(member, graph, settings.least_part)
+            if len(groups) > 1:
+                split = walked[:, column_of_split : column_of_split + len(groups)].argmax(axis=1)
+                column_of_split += len(groups)
+            for g, peaks in enumerate(groups):
+                parts = connected_parts(inside & (split == g), graph, settings.least_part)
                 members += parts
                 best_peaks += [int(peaks[evidence.peak_scores[peaks].argmax()])] * len(parts)
                 owned += [peaks if part is parts[0] else peaks[:0] for part in parts]
@@ -155,7 +167,20 @@ class WalkRetrieval:
             owners[owned[source]] = instance
         best = best[order]
         stacked = np.array(members, bool).reshape(-1, graph.count)[order]
-        return Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+        found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+        return Walked(found, walked.T[1 + class_of_peak], mass)
+
+    def _groups(
+        self, evidence: Evidence, mass: NDArray[np.float32], peaks: NDArray[np.int64]
+    ) -> list[NDArray[np.int64]]:
+        """The peaks of one class by the object they lie on; weak ones beside the best are in no group."""
+        settings, responses = self.settings.walk, evidence.peak_scores[peaks]
+        peaks = peaks[responses >= settings.group_ratio * responses.max()]
+        class_map = evidence.class_maps[evidence.peaks[peaks[0], 0]]
+        groups = group_peaks(
+            class_map, evidence.peaks[peaks, 1:], evidence.peak_scores[peaks], mass[peaks], settings
+        )
+        return [peaks[groups == g] for g in range(groups.max() + 1)]
 
 
 def connected_parts(member: NDArray[np.bool_], graph: RegionGraph, least: float) -> list[NDArray[np.bool_]]:
@@ -179,9 +204,8 @@ def connected_parts(member: NDArray[np.bool_], graph: RegionGraph, least: float)
     return [member & (part == k) for k in kept]
 
 
-def _responsibilities(mass: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+def _responsibilities(mass: NDArray[np.float32], groups: list[NDArray[np.int64]]) -> NDArray[np.float64]:
     """Share r_g of each group in each superpixel by PRM mass, float64 [K, G]; equal where no PRM reaches."""
-    count = int(groups.max()) + 1
-    total = np.stack([mass[groups == g].mean(axis=0, dtype=np.float64) for g in range(count)], axis=1)
+    total = np.stack([mass[peaks].mean(axis=0, dtype=np.float64) for peaks in groups], axis=1)
     reach = total.sum(axis=1, keepdims=True)
-    return np.where(reach > 0, total / np.where(reach > 0, reach, 1), 1 / count)
+    return np.where(reach > 0, total / np.where(reach > 0, reach, 1), 1 / len(groups))

@@ -76,7 +76,7 @@ class Provenance(_Model):
 class Manifest(_Model):
     """Everything about a bundle except its weights (``manifest.json``)."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing

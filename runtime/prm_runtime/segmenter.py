@@ -21,7 +21,7 @@ from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
-from prm_runtime.backends import Backend, create_backend
+from prm_runtime.backends import Backend, Graph, create_backend
 from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
@@ -89,8 +89,8 @@ class Segmenter:
         _check_outputs(
             bundle, ["class_maps", "class_scores", "peaks", "peak_scores", *self._features, *self._gains]
         )
-        self._forward = backend.compile(bundle.read(manifest.forward.file))
-        self._backprop = backend.compile(bundle.read(manifest.backprop.file))
+        self._forward = _compile(bundle, manifest.forward.file, backend)
+        self._backprop = _compile(bundle, manifest.backprop.file, backend)
         self._retrieval = create_retrieval(self.settings)
 
     @classmethod
@@ -104,6 +104,7 @@ class Segmenter:
         proposals: str | ProposalSource = DEFAULT,
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
+        require_signature: str | os.PathLike[str] | None = None,
     ) -> Segmenter:
         """Open a bundle.
 
@@ -116,12 +117,14 @@ class Segmenter:
                 :func:`~prm_proposals.sources.create_source`.
             min_score: See :class:`Segmenter`.
             classes: See :class:`Segmenter`.
+            require_signature: File with the public key that the bundle has to be signed with, see
+                :meth:`Bundle.open`.
 
         Raises:
             PrmError: If the bundle is unusable (:class:`~prm_runtime.bundle.BundleError`), the engine is not
                 installed, a class is unknown, or the proposals are unusable.
         """
-        bundle = Bundle.open(shipped_bundle() if path is None else path)
+        bundle = Bundle.open(shipped_bundle() if path is None else path, require_signature=require_signature)
         settings = bundle.manifest.retrieval
         if isinstance(retrieval, RetrievalSettings):
             settings = retrieval
@@ -245,6 +248,14 @@ def _errors_for_people() -> Iterator[None]:
         yield
     except (ProposalError, GalleryError) as error:
         raise PrmError(str(error)) from error
+
+
+def _compile(bundle: Bundle, file: str, backend: Backend) -> Graph:
+    graph = bundle.read(file)
+    try:
+        return backend.compile(graph)
+    except PrmError as error:
+        raise BundleError(f"{bundle.path}: {file}: {error}; export the bundle again") from error
 
 
 def _check_outputs(bundle: Bundle, needed: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from prm_evaluation.tables.ablation import ablations
 from prm_evaluation.tables.boxes import class_map_boxes, ellipses, nearest_proposals, rectangles, truth_boxes
 from prm_evaluation.tables.galleries import (
     BOTH,
+    REGIONS,
     TRUTH,
     GalleryTally,
     contour_width_on,
@@ -33,9 +34,11 @@ def truth_of(masks, class_ids) -> Truth:
     return Truth(masks, np.array(class_ids, np.int64), class_mask, *NO_BOXES)
 
 
-def retrieved_by_eq6(frame, truth, evidence, settings) -> MeasuredPicture:
-    found = retrieve(evidence, replace(settings, method="eq6"), truth.size)
-    return MeasuredPicture(frame, truth, evidence, settings, {"eq6": found})
+def retrieved_by_both(frame, truth, evidence, settings) -> MeasuredPicture:
+    found = {
+        method: retrieve(evidence, replace(settings, method=method), truth.size) for method in ("eq6", "walk")
+    }
+    return MeasuredPicture(frame, truth, evidence, settings, found)
 
 
 def two_blobs(size=(96, 128)):
@@ -121,7 +124,8 @@ def test_class_map_boxes_frame_the_largest_part_above_a_fifth_of_the_maximum():
 def test_ground_truth_is_exact_in_the_galleries_that_hold_it():
     evidence, masks = random_evidence(3), two_blobs()
     frame = np.random.default_rng(3).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    made = galleries_with_truth(evidence, frame, masks)
+    galleries = galleries_with_truth(evidence, frame, masks)
+    made = galleries.by_name
     assert (made[TRUTH].gallery.masks() == masks).all()
     proposals = evidence.gallery.masks().repeat(2, axis=1).repeat(2, axis=2)
     assert (made[BOTH].gallery.masks() == np.concatenate([proposals, masks])).all()
@@ -129,11 +133,15 @@ def test_ground_truth_is_exact_in_the_galleries_that_hold_it():
         assert (each.graph.labels == each.gallery.labels).all()
         assert each.graph.sizes.sum() == 96 * 128
         assert (each.graph.sizes > 0).all()
+        whole = evidence.gallery.labels.repeat(2, axis=0).repeat(2, axis=1)
+        assert (galleries.origin[each.graph.labels] == whole).all()
 
 
 def test_a_picture_without_objects_has_no_ground_truth_in_its_galleries():
     evidence = random_evidence(4)
-    made = galleries_with_truth(evidence, np.zeros((96, 128, 3), np.uint8), np.zeros((0, 96, 128), bool))
+    made = galleries_with_truth(
+        evidence, np.zeros((96, 128, 3), np.uint8), np.zeros((0, 96, 128), bool)
+    ).by_name
     assert len(made[TRUTH].gallery) == 0
     assert len(made[BOTH].gallery) == len(evidence.gallery)
 
@@ -164,12 +172,13 @@ def test_masks_retrieve_themselves_and_prms_what_they_lie_in():
     )
     frame = np.random.default_rng(5).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     tally = GalleryTally(2)
-    tally.update(retrieved_by_eq6(frame, truth_of(masks, class_ids), evidence, RetrievalSettings()))
+    tally.update(retrieved_by_both(frame, truth_of(masks, class_ids), evidence, RetrievalSettings()))
     of_random_proposals, both, truth = tally.compute("GT mask")
     assert (both, truth) == (100, 100)
     assert of_random_proposals < 100
     assert tally.compute("PRM")[2] == 100
     assert tally.compute("GT box")[2] == 100
+    assert tally.compute(REGIONS)[2] == 100
 
 
 def test_contours_are_widened_where_the_gallery_is_finer():
@@ -188,7 +197,7 @@ def test_contours_are_widened_where_the_gallery_is_finer():
     settings = RetrievalSettings(eq6=Eq6Settings(alpha=0.0, beta=0.0, contour_width=5))
     frame = np.random.default_rng(6).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     tally = GalleryTally(3)
-    tally.update(retrieved_by_eq6(frame, truth_of(masks, [1, 0]), evidence, settings))
+    tally.update(retrieved_by_both(frame, truth_of(masks, [1, 0]), evidence, settings))
     assert tally.compute("PRM")[2] == 50  # of two classes the one that has a peak
 
 

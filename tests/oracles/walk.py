@@ -80,26 +80,49 @@ def group(class_map, positions, responses, mass, settings):
     return [order.index(g) for g in groups]
 
 
-def instances(evidence, settings):
-    """List of (class_id, score, best peak, members, peaks), in order of class and group."""
-    graph, walk = evidence.graph, settings.walk
+def masses(evidence):
+    """Share of each PRM in each superpixel, [P, K]."""
+    graph = evidence.graph
     mass = np.zeros((len(evidence.peaks), graph.count))
     height, width = graph.labels.shape
     for p, prm in enumerate(evidence.prms):
         dense = cv2.resize(prm, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float64)
         for k in range(graph.count):
             mass[p, k] = dense[graph.labels == k].sum() / dense.sum()
+    return mass
+
+
+def beliefs(evidence, settings):
+    """Y and F of the background and of the classes that have peaks, [K, 1 + n] each."""
     classes = sorted(set(evidence.peaks[:, 0].tolist()))
     if evidence.mask_logits is None:
-        Y = priors(evidence.class_maps[classes], graph, walk)
+        Y = priors(evidence.class_maps[classes], evidence.graph, settings.walk)
     else:
-        Y = mask_priors(evidence.mask_logits, classes, walk)
-    F = np.stack([absorb(Y[:, n], graph, walk) for n in range(Y.shape[1])], axis=1)
+        Y = mask_priors(evidence.mask_logits, classes, settings.walk)
+    return Y, np.stack([absorb(Y[:, n], evidence.graph, settings.walk) for n in range(Y.shape[1])], axis=1)
+
+
+def peak_region(evidence, settings, peak):
+    """Weight of each superpixel for what one peak retrieves alone, list of K."""
+    classes = sorted(set(evidence.peaks[:, 0].tolist()))
+    belief = beliefs(evidence, settings)[1][:, 1 + classes.index(evidence.peaks[peak, 0])]
+    density = [m / size for m, size in zip(masses(evidence)[peak], evidence.graph.sizes, strict=True)]
+    return [math.sqrt(f * d / max(density)) for f, d in zip(belief, density, strict=True)]
+
+
+def instances(evidence, settings):
+    """List of (class_id, score, best peak, members, peaks), in order of class and group."""
+    graph, walk = evidence.graph, settings.walk
+    mass = masses(evidence)
+    classes = sorted(set(evidence.peaks[:, 0].tolist()))
+    Y, F = beliefs(evidence, settings)
     region = F.argmax(axis=1)
 
     found = []
     for n, c in enumerate(classes):
         own = np.flatnonzero(evidence.peaks[:, 0] == c)
+        best_response = evidence.peak_scores[own].max()
+        own = own[[evidence.peak_scores[p] >= walk.group_ratio * best_response for p in own]]
         groups = np.array(
             group(evidence.class_maps[c], evidence.peaks[own, 1:], evidence.peak_scores[own], mass[own], walk)
         )

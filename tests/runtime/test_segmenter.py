@@ -130,12 +130,24 @@ def test_a_graph_without_a_needed_output_is_named(colour_bundle: Path, tmp_path:
         Segmenter.open(tmp_path / "x.prm")
 
 
-def test_a_graph_that_no_engine_can_load_is_an_error_for_people(colour_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("onnxruntime", r"forward\.onnx: ONNX Runtime .* cannot load the graph"),
+        ("openvino", r"forward\.onnx: OpenVINO .* cannot read the graph"),
+    ],
+)
+def test_a_graph_that_no_engine_can_load_is_an_error_for_people(
+    colour_bundle: Path, tmp_path: Path, backend: str, message: str
+) -> None:
+    pytest.importorskip(backend)
     bundle = Bundle.open(colour_bundle)
-    members = {"forward.onnx": b"no graph", "backprop.onnx": bundle.read("backprop.onnx")}
+    unknown = bundle.read("forward.onnx").replace(b"ReduceMax", b"ReduceMix")
+    members = {"forward.onnx": unknown, "backprop.onnx": bundle.read("backprop.onnx")}
     write_bundle(tmp_path / "x.prm", bundle.manifest, members)
-    with pytest.raises(PrmError, match=r"ONNX Runtime .* cannot load the graph"):
-        Segmenter.open(tmp_path / "x.prm")
+    with pytest.raises(BundleError, match=message) as error:
+        Segmenter.open(tmp_path / "x.prm", backend)
+    assert "\n" not in str(error.value)
 
 
 def test_frame_masks_are_smooth_and_keep_the_area() -> None:

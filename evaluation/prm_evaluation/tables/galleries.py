@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +21,34 @@ from prm_proposals.eq6 import eq6_scores, top_proposals
 from prm_proposals.evidence import Evidence
 from prm_proposals.gallery import Gallery
 from prm_proposals.maps import nearest
+from prm_proposals.refine import RefinedRetrieval
 from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings
+from prm_proposals.walk import WalkRetrieval
 
 _MAP75 = MEASURES.index("mAP75")
-_QUERIES = ("GT mask", "GT box", "class map box", "PRM")
+REGIONS = "regions"
+_QUERIES = ("GT mask", "GT box", "class map box", "PRM", REGIONS)
 PROPOSALS, BOTH, TRUTH = paper.GALLERIES
+
+
+@dataclass(frozen=True)
+class TruthGalleries:
+    """Ground-truth masks in galleries, on superpixels of the picture's own size that are cut along them.
+
+    Attributes:
+        by_name: The evidence with them beside the proposals, and with them alone.
+        origin: For each superpixel the one of the plain evidence that it was cut from, int64 [K].
+    """
+
+    by_name: dict[str, Evidence]
+    origin: NDArray[np.int64]
 
 
 def galleries_with_truth(
     evidence: Evidence, frame: NDArray[np.uint8], masks: NDArray[np.bool_]
-) -> dict[str, Evidence]:
-    """The evidence with ground-truth masks beside the proposals, and with them alone.
-
-    Both live on superpixels of the picture's own size, cut along the ground truth: its masks are exact.
+) -> TruthGalleries:
+    """Galleries in which the ground-truth masks are exact.
 
     Args:
         evidence: One picture's; its label grid covers the picture.
@@ -47,13 +61,17 @@ def galleries_with_truth(
     parts = truth.members.shape[1]
     pairs, pieces = np.unique(superpixel * parts + truth.labels, return_inverse=True)
     labels: NDArray[np.int32] = pieces.reshape(superpixel.shape).astype(np.int32)
-    proposals = evidence.gallery.members[:, pairs // parts]
+    origin = pairs // parts
+    proposals = evidence.gallery.members[:, origin]
     exact = truth.members[:, pairs % parts]
+    galleries = {BOTH: np.concatenate([proposals, exact]), TRUTH: exact}
     graph = region_graph(frame, labels)
-    return {
-        BOTH: replace(evidence, graph=graph, gallery=Gallery(labels, np.concatenate([proposals, exact]))),
-        TRUTH: replace(evidence, graph=graph, gallery=Gallery(labels, exact)),
+    logits = None if evidence.mask_logits is None else evidence.mask_logits[origin]
+    made = {
+        name: replace(evidence, graph=graph, gallery=Gallery(labels, members), mask_logits=logits)
+        for name, members in galleries.items()
     }
+    return TruthGalleries(made, origin)
 
 
 def contour_width_on(settings: RetrievalSettings, coarse: tuple[int, ...], fine: tuple[int, ...]) -> int:
@@ -63,7 +81,7 @@ def contour_width_on(settings: RetrievalSettings, coarse: tuple[int, ...], fine:
 
 
 class GalleryTally:
-    """What ground-truth masks, boxes and PRMs (Eq. 6) retrieve from each gallery.
+    """What ground-truth masks, boxes, PRMs (Eq. 6) and regions (the walk's, and of PRMs) retrieve from each.
 
     Attributes:
         figures: By gallery and by what retrieves from it.
@@ -77,10 +95,8 @@ class GalleryTally:
     def update(self, picture: MeasuredPicture) -> None:
         """Add one picture."""
         truth, settings = picture.truth, picture.settings
-        evidences = {
-            PROPOSALS: picture.evidence,
-            **galleries_with_truth(picture.evidence, picture.frame, truth.masks),
-        }
+        with_truth = galleries_with_truth(picture.evidence, picture.frame, truth.masks)
+        evidences = {PROPOSALS: picture.evidence, **with_truth.by_name}
         boxes, map_boxes = truth_boxes(truth), class_map_boxes(picture)
         masks = {
             "GT mask": (truth.masks, boxes),
@@ -100,6 +116,21 @@ class GalleryTally:
             found = top_proposals(evidences[name], scores, settings)
             predicted = in_frame(found, evidences[name], settings, truth.size)
             self.figures[name]["PRM"].update(predicted, truth)
+        self._choose_by_regions(picture, with_truth)
+
+    def _choose_by_regions(self, picture: MeasuredPicture, with_truth: TruthGalleries) -> None:
+        self.figures[PROPOSALS][REGIONS].update(picture.found["walk"], picture.truth)
+        # ground-truth masks come in no order
+        settings = replace(picture.settings, refine=replace(picture.settings.refine, rank=0.0))
+        retrieval = RefinedRetrieval(WalkRetrieval(settings), settings)
+        regions = retrieval.regions(picture.evidence)
+        on_cuts = replace(regions, weights=regions.weights[:, with_truth.origin])
+        for name, evidence in with_truth.by_name.items():
+            if len(evidence.gallery) == 0:
+                continue
+            found = retrieval.choose(on_cuts, evidence.gallery, evidence.graph.sizes)
+            predicted = in_frame(found, evidence, picture.settings, picture.truth.size)
+            self.figures[name][REGIONS].update(predicted, picture.truth)
 
     def compute(self, query: str) -> tuple[float, ...]:
         """mAP^r at 0.75 in percent, one per gallery."""
@@ -119,8 +150,10 @@ def table_6(measured: Sequence[Measured]) -> Table:
         for query in ("GT mask", "GT box")
     ]
     spn = PaperRow("SPN [48]", _paper("SPN"), "spn")
-    prm = PaperRow("PRM (Ours)", _paper("PRM"), "peak")
-    for line, query, others in ((spn, "class map box", False), (prm, "PRM", True)):
+    prm = PaperRow("PRM (Ours), Eq. 6", _paper("PRM"), "peak")
+    regions = PaperRow("PRM (Ours), regions", _paper("PRM"), "peak")
+    queries = ((spn, "class map box", False), (prm, "PRM", True), (regions, REGIONS, True))
+    for line, query, others in queries:
         for name, bundle, figures in beside([line], measured, others=others):
             ours = bundle.tallies.galleries.compute(query) if bundle else (NONE,) * len(paper.GALLERIES)
             rows.append(Row(name, side_by_side(ours, figures)))
@@ -129,7 +162,8 @@ def table_6(measured: Sequence[Measured]) -> Table:
         title="Instance segmentation by proposal gallery, mAP^r at IoU 0.75",
         columns=tuple(f"{who}{gallery}" for gallery in paper.GALLERIES for who in ("", "paper ")),
         rows=tuple(rows),
-        protocol="PRMs retrieve by Eq. 6 as the bundle sets it; masks and boxes take the proposal of the "
+        protocol="PRMs retrieve by Eq. 6 or as regions of the walk and of single peaks, both as the bundle "
+        "sets them; masks and boxes take the proposal of the "
         "highest IoU with the mask or the filled box. 'proposals' are the bundle's own (the "
         "paper's: MCG). Where ground-truth masks are in the gallery they are exact: superpixels "
         "have the picture's own size and are cut along the ground truth, and the contour of Eq. 6 "

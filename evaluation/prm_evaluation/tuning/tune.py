@@ -29,7 +29,8 @@ def parameters(method: Method, start: RetrievalSettings, *, mask_head: bool) -> 
         Parameter("presence", presences),
         Parameter("peak_floor", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)),
         Parameter("peak_ratio", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
-        Parameter("nms_iou", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+        # more would raise figures, and show people one object several times
+        Parameter("nms_iou", (0.1, 0.2, 0.3, 0.4, 0.5)),
         Parameter("map_shift", (-0.5, -0.375, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.5)),
     ]
     if method == "eq6":
@@ -52,6 +53,7 @@ def parameters(method: Method, start: RetrievalSettings, *, mask_head: bool) -> 
         Parameter("refine.agreement", (0.0, 1.0, 2.0, 4.0, 7.0, 10.0, 14.0, 20.0, 30.0, 45.0)),
         Parameter("refine.area", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)),
         Parameter("refine.rank", (0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)),
+        Parameter("walk.group_ratio", (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
         Parameter("walk.peak_similarity", (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)),
         Parameter("walk.peak_distance", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0)),
         *shared,

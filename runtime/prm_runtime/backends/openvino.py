@@ -76,7 +76,7 @@ class OpenVino:
         """
         try:
             network = self._core.read_model(_inline_functions(model))
-        except RuntimeError as error:
+        except Exception as error:  # openvino's and onnx's exception types have no common base of their own
             reason = str(error).strip().splitlines()[-1]
             raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
         return OpenVinoGraph(self._core, network, self._config)

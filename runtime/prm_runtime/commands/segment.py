@@ -66,6 +66,10 @@ def segment(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the engine; default: all cores.")
     ] = None,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY.pub", help="Run the bundle only if it is signed with this public key."),
+    ] = None,
 ) -> None:
     """Find instances and draw, save or show them.
 
@@ -73,7 +77,7 @@ def segment(
     130 or 143 interrupted (files are finished). --debug shows tracebacks.
     """
     _refuse_overwriting(source, [save_json, save_video])
-    bundle = Bundle.open(model or shipped_bundle())
+    bundle = Bundle.open(model or shipped_bundle(), require_signature=require_signature)
     names = bundle.manifest.classes
     wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
     frames = open_source(source)
@@ -85,6 +89,7 @@ def segment(
         proposals=proposals,
         min_score=min_score,
         classes=wanted,
+        require_signature=require_signature,
     )
     sinks = _open_sinks(save_json, save_video, save_images, save_prm, frames)
     window = Window(hold=frames.fps is None) if show else None
