@@ -18,11 +18,10 @@ from typing import Annotated
 import onnx_ir as ir
 import torch
 import typer
-from tests.fixtures import exporter_styles, foreign_styles
+from tests.fixtures import exporter_styles, foreign_styles, zoo_files
 from tests.fixtures.exporter_styles import torch_net
 from tests.fixtures.foreign_maps import PREPROCESSING, agreement
 from tests.fixtures.torch_zoo import ZOO
-from tests.fixtures.zoo_files import write_zoo_file
 from torch import nn
 
 from prm_export.foreign import check_scores
@@ -83,7 +82,7 @@ def entries() -> list[Entry]:
     ]
     torch_made += [(name, by_torch(make), foreign_styles.CLASSES) for name, make in ZOO.items()]
     found: list[Entry] = [(name, "torch", write, classes) for name, write, classes in torch_made]
-    found += [(name, "onnx's model zoo", by_zoo(name), CLASSES) for name in FILES]
+    found += [(name, "onnx's model zoo", by_zoo(name), zoo_files.CLASSES) for name in FILES]
     found += [(name, "hand, as others do", write, foreign_styles.CLASSES) for name, write in STYLES.items()]
     return found
 
@@ -109,7 +108,7 @@ def by_torch(make: Callable[[], nn.Module]) -> Callable[[Path], Path]:
 
 def by_zoo(name: str) -> Callable[[Path], Path]:
     """Fill a file of the zoo with weights."""
-    return lambda path: write_zoo_file(name, path.parent, CLASSES)
+    return lambda path: zoo_files.write_zoo_file(name, path.parent, zoo_files.CLASSES)
 
 
 def line(name: str, maker: str, path: Path, classes: int, size: int) -> str:
