@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from prm_runtime.manifest import GraphSpec, Manifest, PeakSettings
 from prm_runtime.preprocess import preprocess
 
 FORWARD, BACKPROP, FUSED = "forward.onnx", "backprop.onnx", "fused.onnx"
+USUAL_STOP = 2
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,24 @@ class Variant:
     Attributes:
         window: Side of the peak window in cells, odd.
         max_peaks: Rows of the peak table; None leaves it to the network.
-        stop_stride: Image pixels per cell of the Peak Response Maps.
+        stop_stride: Image pixels per cell of the Peak Response Maps; None takes 2, or the next that there is.
         split_stride: Where peaks begin to share their way; None walks each alone.
         batch: Frames that the network takes at once.
         precision: What its trunk computes in.
         half_weights: Store weights as float16 where the arithmetic is float32.
         fused: Add the fused graph.
+        rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
 
     window: int = 3
     max_peaks: int | None = None
-    stop_stride: int = 2
+    stop_stride: int | None = 2
     split_stride: int | None = None
     batch: int = 1
     precision: Precision = Precision.fp32
     half_weights: bool = True
     fused: bool = False
+    rules: Literal["paper", "reference"] = "paper"
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def assemble(
         peaks=PeakSettings(
             window=options.window,
             max_peaks=options.max_peaks,
-            stop_stride=options.stop_stride,
+            stop_stride=graphs.stop_stride,
+            rules=variant.rules,
             prm="exact" if options.split_stride is None else "shared",
             split_stride=options.split_stride,
         ),
@@ -117,7 +122,10 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         aggregation_options=aggregation,
         window=variant.window,
         max_peaks=variant.max_peaks or material.max_peaks,
-        stop_stride=variant.stop_stride,
+        stop_stride=variant.stop_stride or USUAL_STOP,
+        or_coarser=variant.stop_stride is None,
+        multiple=preprocessing.multiple,
+        rules=variant.rules,
         half_weights=variant.half_weights or variant.precision is Precision.fp16,
         byte_weights=variant.precision is Precision.int8,
         split_stride=variant.split_stride,

@@ -28,11 +28,12 @@ class _WithFeatures(nn.Module):
         return (M, *features.values())
 
 
-def export_classifier(model: FullyConvolutional) -> onnx.ModelProto:
+def export_classifier(model: FullyConvolutional, optimize: bool = True) -> onnx.ModelProto:
     """Export a fully convolutional network for images whose sides are multiples of 32.
 
     Args:
         model: The network, in eval mode.
+        optimize: Whether the exporter may fold batch norm into the convolutions.
 
     Returns:
         Model with input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` float32 [1, C, h, w], one per
@@ -51,6 +52,7 @@ def export_classifier(model: FullyConvolutional) -> onnx.ModelProto:
                 _WithFeatures(model).eval(),
                 (example,),
                 dynamo=True,
+                optimize=optimize,
                 opset_version=OPSET,
                 verbose=False,
                 input_names=[INPUT],

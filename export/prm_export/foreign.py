@@ -18,6 +18,7 @@ from prm_export.intake.labels import read_labels
 from prm_export.material import Material, Reference
 from prm_export.oracle import Oracle
 from prm_export.provenance import provenance
+from prm_export.rules import RULES
 from prm_export.verify import Check
 from prm_proposals.presets import NO_NETWORK
 from prm_proposals.settings import RetrievalSettings
@@ -43,25 +44,28 @@ PEAKS = 256
 TOLERANCE = 1e-3
 
 
-def foreign_material(path: Path, labels: Path, preprocessing: Preprocessing) -> tuple[Material, Foreign]:
+def foreign_material(
+    path: Path, labels: Path, preprocessing: Preprocessing, rules: str = "paper"
+) -> tuple[Material, Foreign]:
     """Read, understand and rewrite a classifier.
 
     Args:
         path: The ONNX file.
         labels: Text file with the name of a class per line.
         preprocessing: How pictures become its input; nothing in the file says so.
+        rules: How its peaks will be back-propagated, a key of ``prm_export.rules.RULES``.
 
     Raises:
         ExportError: If the file or its labels cannot be used.
     """
     classes = read_labels(labels)
-    foreign = import_classifier(path, len(classes), preprocessing.multiple * 7)
+    foreign = import_classifier(path, len(classes), preprocessing.multiple * 7, RULES[rules])
     several = foreign.head.probabilities == "Sigmoid"
     material = Material(
         classifier=foreign.classifier,
-        reference=_by_torch(foreign.classifier),
+        reference=_by_torch(foreign.classifier, rules),
         classes=classes,
-        preprocessing=preprocessing,
+        preprocessing=preprocessing.model_copy(update={"multiple": foreign.multiple}),
         aggregation={"name": foreign.head.pooling or "average"},
         provenance=provenance(backbone=path.name),
         proposals=NO_NETWORK,
@@ -96,9 +100,9 @@ def check_scores(foreign: Foreign, frame: NDArray[np.uint8], preprocessing: Prep
     return Check("scores vs the file's own", error, TOLERANCE)
 
 
-def _by_torch(classifier: onnx.ModelProto) -> Reference:
+def _by_torch(classifier: onnx.ModelProto, rules: str) -> Reference:
     def run(image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        oracle = Oracle(classifier, np.zeros(3, np.float32))
+        oracle = Oracle(classifier, np.zeros(3, np.float32), rules=rules)
         return oracle.run(image.numpy())["class_maps"].detach(), {}
 
     return run

@@ -1,4 +1,4 @@
-"""Peak back-propagation as the paper writes it (Eq. 4, 5), by autograd: slow, obvious, no kin of the graphs.
+"""Peak back-propagation by autograd: slow, obvious, no kin of the graphs.
 
 Every operator of a classifier is run by torch, and its backward pass hands down visiting probabilities P
 instead of gradients. Exports verify themselves against it.
@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from prm_export.errors import ExportError
-from prm_export.oracle_layers import OPERATORS, Layer
+from prm_export.oracle_layers import OPERATORS
+from prm_export.oracle_layers.layer import Layer
 from prm_export.passes.shares import SMALLEST_MASS
 
 
@@ -26,9 +27,10 @@ class Oracle:
     """A classifier run by torch, whose backward pass is peak back-propagation.
 
     Args:
-        classifier: ONNX model with batch norm folded; its first output is M.
+        classifier: ONNX model; its first output is M. By the paper's rules batch norm has to be folded.
         image_minimum: Smallest possible value per channel of the normalised image, float32 [3].
         dtype: float32, or float64 for tests of exactness.
+        rules: By which rules, a key of ``prm_export.rules.RULES``.
 
     Raises:
         ExportError: If it holds an operator that the oracle does not know.
@@ -39,11 +41,13 @@ class Oracle:
         classifier: onnx.ModelProto,
         image_minimum: NDArray[np.float32],
         dtype: torch.dtype = torch.float32,
+        rules: str = "paper",
     ) -> None:
         self._graph = classifier.graph
         self._minimum = torch.tensor(image_minimum, dtype=dtype).view(1, -1, 1, 1)
         self._dtype = dtype
-        unknown = sorted({node.op_type for node in self._graph.node} - set(OPERATORS) - {"Constant"})
+        self._operators = OPERATORS[rules]
+        unknown = sorted({node.op_type for node in self._graph.node} - set(self._operators) - {"Constant"})
         if unknown:
             raise ExportError(f"the oracle cannot run {', '.join(unknown)}")
 
@@ -51,6 +55,7 @@ class Oracle:
         """All values of the graph for an image float32 [1, 3, H, W], with autograd on."""
         x = torch.tensor(image, dtype=self._dtype).requires_grad_()
         values: dict[str, Any] = {"": None, self._graph.input[0].name: x}
+        layers: dict[str, Layer] = {}
         for tensor in self._graph.initializer:
             values[tensor.name] = self._constant(tensor)
         for node in self._graph.node:
@@ -62,14 +67,17 @@ class Oracle:
             evidence = [
                 None if U is None else (U - self._minimum if U is x else U).detach().relu() for U in inputs
             ]
-            values[node.output[0]] = OPERATORS[node.op_type](Layer(inputs, evidence, attributes))
+            sources = [layers.get(name) for name in node.input]
+            layer = Layer(node.op_type, inputs, sources, evidence, attributes)
+            layers[node.output[0]] = layer
+            values[node.output[0]] = self._operators[node.op_type](layer)
         return values
 
     def response_map(
         self, values: Mapping[str, Tensor], peak: tuple[int, int, int], stop: str
     ) -> NDArray[Any]:
         """The Peak Response Map of a peak (class, row, column) at the value ``stop``: float [h, w], sum 1."""
-        prm = _of_mass_one(self._walk(values, peak, stop).sum((0, 1)))
+        prm = _of_mass_one(self._walk(values, peak, stop).sum((0, 1)).relu())  # gradients may be negative
         result: NDArray[Any] = prm.numpy()
         return result
 

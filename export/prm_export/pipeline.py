@@ -13,13 +13,15 @@ import onnx_ir.passes.common as common_passes
 from numpy.typing import NDArray
 
 from prm_export.emit import LOWEST
+from prm_export.errors import ExportError
 from prm_export.passes.backprop import build_backprop
 from prm_export.passes.class_scores import add_class_scores
 from prm_export.passes.gains import add_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import round_to_bytes, store_half
-from prm_export.reverse_path import ReversePath, find_reverse_path
+from prm_export.reverse_path import USUAL_MULTIPLE, ReversePath, find_reverse_path
+from prm_export.rules import RULES
 from prm_export.walks import descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
@@ -36,12 +38,15 @@ class GraphOptions:
         max_peaks: Rows of the peak table.
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
+        or_coarser: Take the next larger stride if the network has no layer at this one.
         half_weights: Store weights as float16.
         byte_weights: Round weights to what int8 holds.
         split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
             splitting); None back-propagates each of them all the way.
         batch: Images that the forward graph takes at once.
         fixed_size: Height and width of the only images that the graphs take; None leaves them free.
+        multiple: What the sides of images have to be multiples of.
+        rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
 
     image_minimum: NDArray[np.float32]
@@ -51,11 +56,14 @@ class GraphOptions:
     max_peaks: int = 64
     peak_threshold: float = LOWEST
     stop_stride: int = 2
+    or_coarser: bool = False
     half_weights: bool = True
     byte_weights: bool = False
     split_stride: int | None = None
     batch: int = 1
     fixed_size: tuple[int, int] | None = None
+    rules: str = "paper"
+    multiple: int = USUAL_MULTIPLE
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Graphs:
         classifier: The simplified classifier with its weights as stored, class maps its one output: what the
             oracle runs.
         stop: Name of the value in it at which the reverse pass ends.
+        stop_stride: Image pixels per cell there.
         split: Name of the value in it at which the peaks' ways join, if they do.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
@@ -73,6 +82,7 @@ class Graphs:
 
     classifier: onnx.ModelProto
     stop: str
+    stop_stride: int
     forward: onnx.ModelProto
     backprop: onnx.ModelProto
     split: str | None = None
@@ -89,7 +99,10 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     Raises:
         ExportError: If the network holds what peak back-propagation has no rule for.
     """
-    model = simplify(ir.from_proto(classifier))
+    rules = RULES[options.rules]
+    if options.split_stride is not None and not rules.carries_gain:
+        raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
+    model = simplify(ir.from_proto(classifier), rules.folds)
     if options.byte_weights:
         model = round_to_bytes(model, model.graph.outputs[0])
     elif options.half_weights:
@@ -100,21 +113,25 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         model,
         M,
         options.stop_stride,
+        options.multiple,
+        options.or_coarser,
         split_stride=options.split_stride,
         batch=options.batch,
         size=options.fixed_size,
     )
     _name_sides(model, path)
+    if rules.prepare is not None:
+        path = rules.prepare(model, path)
     features = list(model.graph.outputs[1:])
     del model.graph.outputs[1:]
     add_class_scores(model, M, options.aggregation, options.aggregation_options)
     add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
     model.graph.outputs.extend(features)
     stop, split = path.stop.name or "", None if path.split is None else path.split.name
-    gains = add_gains(model, M, path, options.image_minimum)
+    gains = add_gains(model, M, path, options.image_minimum, rules)
     backprop = build_backprop(path, gains)
     model.graph.name = "prm_forward"
-    return Graphs(plain, stop, _finish(model), _finish(backprop), split)
+    return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop), split)
 
 
 def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:

@@ -19,8 +19,12 @@ from prm_export.walks import (
     separators,
 )
 
-# two multiples of 32 that leave different remainders at every stride above 32
-PROBE_HEIGHT, PROBE_WIDTH = 448, 352
+# sides that leave different remainders at every stride above what both are multiples of
+PROBE_ROWS, PROBE_COLUMNS = 14, 11
+USUAL_MULTIPLE = 32
+
+UNFINISHED = ACTIVATIONS | PASS_THROUGH | {"BatchNormalization"}
+"""A value that one of these takes is not what comes out of its layer."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -34,6 +38,9 @@ class ReversePath:
         stop: The value at which the Peak Response Map is read.
         nodes: The layers below ``top`` and above ``stop``, in the order in which the reverse pass visits
             them.
+        shapes: Shape of every value for an image of the probe size.
+        turned_shapes: The same for that image turned by 90 degrees.
+        probe: Height and width of that image, multiples of what all sizes have to be multiples of.
         shapes: Shape of every value for an image of ``PROBE_HEIGHT`` × ``PROBE_WIDTH``.
         turned_shapes: The same for an image of ``PROBE_WIDTH`` × ``PROBE_HEIGHT``.
         split: The value down to which peaks are walked apart, if they share the rest of the way.
@@ -47,6 +54,7 @@ class ReversePath:
     nodes: tuple[ir.Node, ...]
     shapes: Shapes
     turned_shapes: Shapes
+    probe: tuple[int, int]
     split: ir.Value | None = None
     batch: int = 1
     fixed_shapes: Shapes | None = None
@@ -59,9 +67,14 @@ class ReversePath:
         """Shape of a value at the probe size turned by 90 degrees."""
         return _known(self.turned_shapes, value)
 
+    @property
+    def stop_stride(self) -> int:
+        """Image pixels per cell of the stop."""
+        return round(self.probe[0] / self.shape(self.stop)[2])
+
     def symbolic_sides(self, height: int, width: int) -> tuple[str, str]:
         """How the sides of a map of this size at the probe size follow from the image's."""
-        return _fraction("height", PROBE_HEIGHT, height), _fraction("width", PROBE_WIDTH, width)
+        return _fraction("height", self.probe[0], height), _fraction("width", self.probe[1], width)
 
     def declared(self, value: ir.Value) -> tuple[int | str, ...]:
         """The shape that a graph states for a map [N, C, h, w], free sides as fractions of the image's."""
@@ -89,10 +102,17 @@ def _fraction(name: str, whole: int, part: int) -> str:
     return f"{name}/{whole // part}" if whole % part == 0 else f"{name} {whole}->{part}"
 
 
+def probe_size(multiple: int) -> tuple[int, int]:
+    """Height and width of the image that shapes are inferred for; both are multiples of this number."""
+    return PROBE_ROWS * multiple, PROBE_COLUMNS * multiple
+
+
 def find_reverse_path(
     model: ir.Model,
     M: ir.Value,
     stop_stride: int,
+    multiple: int = USUAL_MULTIPLE,
+    or_coarser: bool = False,
     *,
     split_stride: int | None = None,
     batch: int = 1,
@@ -104,6 +124,8 @@ def find_reverse_path(
         model: The classifier.
         M: Its class response maps.
         stop_stride: Image pixels per cell of the Peak Response Maps.
+        multiple: What the sides of all images are multiples of.
+        or_coarser: Take the next larger stride if there is no layer at this one.
         split_stride: Image pixels per cell of the maps down to which peaks are walked apart; None walks each
             of them all the way.
         batch: Images that go in at once.
@@ -115,12 +137,13 @@ def find_reverse_path(
     """
     top = _top_convolution(M)
     image = model.graph.inputs[0]
-    shapes = infer_shapes(model, PROBE_HEIGHT, PROBE_WIDTH)
+    height, width = probe_size(multiple)
+    shapes = infer_shapes(model, height, width)
     head = input_of(top)
-    stop = choose_stop(image, head, stop_stride, shapes)
+    stop = choose_stop(image, head, stop_stride, shapes, or_coarser)
     between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
-    turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
+    turned = infer_shapes(model, width, height)
     split = None
     if split_stride is not None:
         if split_stride <= stop_stride:
@@ -128,13 +151,18 @@ def find_reverse_path(
                 f"peaks cannot share the way from stride {split_stride} to stride {stop_stride}: "
                 "--split-stride has to be larger than --stop-stride"
             )
-        split = choose_stop(image, head, split_stride, shapes, "--split-stride")
+        split = choose_stop(image, head, split_stride, shapes, option="--split-stride")
     fixed = None if size is None else infer_shapes(model, *size)
-    return ReversePath(top, stop, nodes, shapes, turned, split, batch, fixed)
+    return ReversePath(top, stop, nodes, shapes, turned, (height, width), split, batch, fixed)
 
 
 def choose_stop(
-    image: ir.Value, head: ir.Value, stride: int, shapes: Shapes, option: str = "--stop-stride"
+    image: ir.Value,
+    head: ir.Value,
+    stride: int,
+    shapes: Shapes,
+    or_coarser: bool = False,
+    option: str = "--stop-stride",
 ) -> ir.Value:
     """The value at which the reverse pass ends: the image at stride 1, else the one nearest to it.
 
@@ -148,6 +176,7 @@ def choose_stop(
         head: The input of the top layer.
         stride: Image pixels per cell of the stop.
         shapes: Shapes of all values, from ``infer_shapes``.
+        or_coarser: Take the next larger stride if there is no layer at this one.
         option: What the user sets the stride with.
 
     Raises:
@@ -155,11 +184,14 @@ def choose_stop(
     """
     found = set()
     for value in separators(image, head, carrying_inputs):
-        moves_on = any(node.op_type in ACTIVATIONS | PASS_THROUGH for node in value.consumers())
+        moves_on = any(node.op_type in UNFINISHED for node in value.consumers())
         if value is not image and (moves_on or activation_of(value) is not None):
             continue
-        found.add(round(PROBE_HEIGHT / _known(shapes, value)[2]))  # layers without padding lose some cells
-        if max(found) == stride and (value is image or stride > 1):
+        found.add(
+            round(_known(shapes, image)[2] / _known(shapes, value)[2])
+        )  # layers without padding lose some cells
+        fits = max(found) >= stride if or_coarser else max(found) == stride
+        if fits and (value is image or stride > 1):
             return value
     strides = ", ".join(map(str, sorted(found)))
     raise ExportError(

@@ -91,9 +91,9 @@ def verify(
 
     Class maps and features are held to torch (within what float16 storage of weights costs), scores to the
     aggregation that the network was trained with, the peak table to a search through every window, and the
-    Peak Response Maps of the best peaks to the autograd oracle of Eq. 4 and 5, with share splitting where the
-    graphs share. Graphs of lower precision are held to the same computations in float32, and their peaks to
-    those of torch. Of a batch every second image is mirrored.
+    Peak Response Maps of the best peaks to the autograd oracle of the same rules, with share splitting where
+    the graphs share. Graphs of lower precision are held to the same computations in float32, and their peaks
+    to those of torch. Of a batch every second image is mirrored.
 
     Args:
         graphs: The graphs.
@@ -178,7 +178,7 @@ def _check_prms(
     prms: NDArray[np.float32],
     tolerance: Tolerances,
 ) -> list[Check]:
-    oracle = Oracle(graphs.classifier, options.image_minimum)
+    oracle = Oracle(graphs.classifier, options.image_minimum, rules=options.rules)
     values = oracle.run(image)
     cells = [(int(c), int(row), int(column)) for c, row, column in peaks]
     if graphs.split is None:

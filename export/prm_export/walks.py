@@ -16,7 +16,7 @@ ACTIVATIONS = KEEP_EVIDENCE | SQUASHING
 """Operators whose output is positive where their input is, and nowhere else (a Clip: from 0 on)."""
 PASS_THROUGH = {"Identity", "Dropout"}
 GATES = {"Sigmoid", "HardSigmoid", "Softmax"}
-RESHAPING = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+RESHAPING = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 def all_inputs(node: ir.Node) -> Sequence[ir.Value]:

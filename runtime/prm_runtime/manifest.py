@@ -85,6 +85,7 @@ class PeakSettings(_Model):
     """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper).
 
     With ``prm`` shared, peaks are walked apart down to ``split_stride`` only and share the rest of the way.
+    ``rules`` says what each layer does with P: the paper's equations, or the code published with it.
     """
 
     window: int = 3
@@ -93,6 +94,7 @@ class PeakSettings(_Model):
     rule: Literal["exact"] = "exact"
     prm: Literal["exact", "shared"] = "exact"
     split_stride: int | None = None
+    rules: Literal["paper", "reference"] = "paper"
 
 
 class Provenance(_Model):

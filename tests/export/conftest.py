@@ -61,4 +61,4 @@ def prm_export(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 @pytest.fixture
 def ready_classifier(monkeypatch: pytest.MonkeyPatch, tiny: Network) -> None:
     """Save the second that torch takes to export the tiny network."""
-    monkeypatch.setattr(export, "export_classifier", lambda _: tiny.classifier)
+    monkeypatch.setattr(export, "export_classifier", lambda *_, **__: tiny.classifier)

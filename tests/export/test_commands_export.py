@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from tests.fixtures import tiny_backbone
 from tests.fixtures.colour_blobs import draw_blobs
@@ -37,12 +38,25 @@ def test_a_checkpoint_becomes_a_verified_bundle(
     manifest = Bundle.open(output).manifest
     assert (manifest.name, manifest.classes) == ("tiny", CLASSES)
     assert (manifest.peaks.window, manifest.peaks.max_peaks, manifest.peaks.stop_stride) == (3, 8, 4)
+    assert manifest.peaks.rules == "paper"
     assert manifest.preprocessing.size == INPUT_SIZE
     assert manifest.preprocessing.mean == tiny_backbone.TinyBackbone.mean
     assert manifest.proposals == presets.NO_NETWORK
     assert (manifest.provenance.backbone, manifest.provenance.data) == ("tiny", "noise")
     assert manifest.provenance.recipe == {"epochs": 0}
     assert manifest.provenance.metrics == {"mAP": 0.5}
+
+
+def test_the_published_codes_rules_can_be_chosen(
+    prm_export: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "reference.prm"
+    result = prm_export(checkpoint, "-o", output, "--rule", "reference")
+    assert result.code == 0, result.err
+    bundle = Bundle.open(output)
+    assert bundle.manifest.peaks.rules == "reference"
+    operators = {node.op_type for node in onnx.load_from_string(bundle.read("forward.onnx")).graph.node}
+    assert "BatchNormalization" in operators
 
 
 def test_exporting_again_gives_the_same_graphs(
@@ -78,7 +92,7 @@ def test_a_network_with_the_right_taps_gets_proposals_from_its_features(
     tmp_path: Path,
 ) -> None:
     network = networks("efficientnet_lite0")
-    monkeypatch.setattr(command, "export_classifier", lambda _: network.classifier)
+    monkeypatch.setattr(command, "export_classifier", lambda *_, **__: network.classifier)
     folder = write_checkpoint(tmp_path / "lite0", network.model, "efficientnet_lite0")
     output = tmp_path / "lite0.prm"
     assert prm_export(folder, "-o", output).code == 0

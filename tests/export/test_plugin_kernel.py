@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.fixtures import run_peak_find
 from tests.fixtures.peak_maps import MAPS, RNG, peak_find_model
 
 from prm_export.emit import LOWEST
@@ -24,6 +23,7 @@ from prm_runtime.backends import create_backend
 if find_spec("triton") is None:
     pytest.skip("triton is not installed: pip install triton", allow_module_level=True)
 
+RUN_PEAK_FIND = Path(__file__).parents[1] / "fixtures" / "run_peak_find.py"
 MORE_MAPS = {
     "signed zeros": np.where(RNG.random((2, 5, 5)) < 0.5, -0.0, 0.0),
     "minus infinity": np.where(RNG.random((2, 6, 6)) < 0.5, -np.inf, RNG.normal(size=(2, 6, 6))),
@@ -50,7 +50,7 @@ def run(folder: Path, device: str) -> Mapping[str, NDArray[Any]]:
     variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     variables["TRITON_INTERPRET"] = "1" if device == "cpu" else "0"
     subprocess.run(
-        [sys.executable, run_peak_find.__file__, folder / "maps.npz", folder / "tables.npz", device],
+        [sys.executable, str(RUN_PEAK_FIND), folder / "maps.npz", folder / "tables.npz", device],
         env=os.environ | variables,
         check=True,
     )

@@ -33,7 +33,7 @@ def test_zero_padding_that_no_convolution_takes_up_is_cut_off(pads: tuple[int, i
 
 @pytest.mark.parametrize("op_type", ["Identity", "Dropout"])
 def test_operators_that_do_nothing_are_passed(op_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prm_export.pipeline.simplify", lambda model: model)  # which would remove them
+    monkeypatch.setattr("prm_export.pipeline.simplify", lambda model, *_: model)  # which would remove them
     net = SmallNet(1)
     x = net.node(op_type, [net.relu(net.conv("image"))], 4)
     assert_equals_loops(net.classifier(net.node(op_type, [net.relu(net.conv(x))], 4)))

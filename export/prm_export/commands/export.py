@@ -23,6 +23,7 @@ from prm_export.intake.classifier import Foreign
 from prm_export.material import Material, with_settings
 from prm_export.precision import Precision
 from prm_export.provenance import provenance
+from prm_export.rules import RULES
 from prm_export.sizes import with_sizes
 from prm_export.verify import Check, packaged_picture, report
 from prm_proposals.presets import for_taps
@@ -53,6 +54,13 @@ class StopStride(StrEnum):
     sixteenth = "16"
 
 
+class RuleName(StrEnum):
+    """What peak back-propagation follows."""
+
+    paper = "paper"
+    reference = "reference"
+
+
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Bundle to write, NAME.prm.")],
     checkpoint: Annotated[
@@ -78,13 +86,22 @@ def export(
     prm: options.Mode = options.Prm.exact,
     split_stride: options.Split = options.SplitStride.eighth,
     stop_stride: Annotated[
-        StopStride,
-        typer.Option(help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels."),
-    ] = StopStride.half,
+        StopStride | None,
+        typer.Option(
+            help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels.",
+            show_default="2, or the next that there is",
+        ),
+    ] = None,
     window: Annotated[int, typer.Option(help="Side of the peak window in cells, odd.", min=1)] = 3,
     max_peaks: Annotated[
         int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
     ] = None,
+    rule: Annotated[
+        RuleName,
+        typer.Option(
+            help="What back-propagation follows: the paper's equations, or the code published with it."
+        ),
+    ] = RuleName.paper,
     weights_dtype: Annotated[
         WeightsDtype, typer.Option(help="How fp32 stores its weights; it computes in float32 either way.")
     ] = WeightsDtype.float16,
@@ -119,7 +136,7 @@ def export(
         preprocessing = _preprocessing(mean, std)
         preprocessing = with_sizes(preprocessing, size, dynamic, profile)
         with stderr.status("reading the classifier"):
-            material, foreign = foreign_material(onnx, labels, preprocessing)
+            material, foreign = foreign_material(onnx, labels, preprocessing, rule.value)
             checks.append(check_scores(foreign, picture, preprocessing))
         stderr.print(_assumptions(foreign, material), highlight=False)
     elif checkpoint is None:
@@ -127,7 +144,7 @@ def export(
     elif labels or mean or std:
         raise ExportError("--labels, --mean and --std go with --onnx: a checkpoint knows its own")
     else:
-        material = checkpoint_material(checkpoint)
+        material = checkpoint_material(checkpoint, rule.value)
         sized = with_sizes(material.preprocessing, size, dynamic, profile)
         material = replace(material, preprocessing=sized)
     if settings_from is not None:
@@ -135,12 +152,13 @@ def export(
     variant = Variant(
         window=window,
         max_peaks=max_peaks,
-        stop_stride=int(stop_stride),
+        stop_stride=None if stop_stride is None else int(stop_stride),
         split_stride=int(split_stride) if prm is options.Prm.shared else None,
         batch=batch,
         precision=precision,
         half_weights=weights_dtype is WeightsDtype.float16,
         fused=fused,
+        rules=rule.value,
     )
     with stderr.status("building the graphs and verifying them against the oracle"):
         built = assemble(output.stem, material, variant, picture, calibration)
@@ -170,11 +188,11 @@ def export(
     stderr.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
 
 
-def checkpoint_material(folder: Path) -> Material:
+def checkpoint_material(folder: Path, rules: str = "paper") -> Material:
     model, config = load_checkpoint(folder)
     known = provenance(config.backbone, config.provenance)
     with stderr.status("exporting the classifier"):
-        classifier = export_classifier(model)
+        classifier = export_classifier(model, optimize=RULES[rules].folds)
     return Material(
         classifier=classifier,
         reference=model.forward_with_features,

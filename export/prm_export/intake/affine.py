@@ -24,12 +24,17 @@ class Affine:
     offset: Floats
 
 
-def fold_affine(model: ir.Model, shapes: Shapes) -> ir.Model:
+def fold_affine(model: ir.Model, shapes: Shapes, into_convolutions: bool = True) -> ir.Model:
     """Fold BatchNormalization and arithmetic with constants per channel into the convolution before it.
 
     What follows no convolution becomes a depthwise 1×1 convolution of its own: Eq. 4 and 5 then say that a
     walker passes where both x and the scale are positive, and stops where they are not, as y has no evidence
     from x there.
+
+    Args:
+        model: The classifier, changed in place.
+        shapes: Shapes of its values, see ``value_shapes``.
+        into_convolutions: False writes all of them as BatchNormalization instead.
     """
     for node in list(model.graph):
         affine = affine_of(node, shapes)
@@ -37,6 +42,9 @@ def fold_affine(model: ir.Model, shapes: Shapes) -> ir.Model:
             continue
         if (affine.scale == 1).all() and not affine.offset.any():
             bypass(node, affine.x)
+            continue
+        if not into_convolutions:
+            replace_node(node, partial(_batch_norm, affine=affine))
             continue
         convolution = affine.x.producer()
         if convolution is None or convolution.op_type != "Conv" or not _folds(convolution, affine.x):
@@ -101,3 +109,9 @@ def _depthwise(emitter: Emitter, affine: Affine) -> ir.Value:
     W = affine.scale.reshape(-1, 1, 1, 1)
     inputs = (affine.x, emitter.constant(W), emitter.constant(affine.offset))
     return emitter.op("Conv", *inputs, kernel_shape=(1, 1), group=len(W))
+
+
+def _batch_norm(emitter: Emitter, affine: Affine) -> ir.Value:
+    zeros, ones = np.zeros_like(affine.scale), np.ones_like(affine.scale)
+    numbers = map(emitter.constant, (affine.scale, affine.offset, zeros, ones))
+    return emitter.op("BatchNormalization", affine.x, *numbers, epsilon=0.0)

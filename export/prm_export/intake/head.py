@@ -22,6 +22,7 @@ POOLS = {
     "MaxPool": "max",
     "ReduceMax": "max",
     "ReduceMean": "average",
+    "ReduceSum": "average",
 }
 
 
@@ -43,6 +44,19 @@ class Head:
     probabilities: str | None
 
 
+class HeadError(ExportError):
+    """A head that has no cell-wise form.
+
+    Args:
+        message: What is wrong with it.
+        features: The maps that it begins with, if any were found.
+    """
+
+    def __init__(self, message: str, features: ir.Value | None = None) -> None:
+        super().__init__(message)
+        self.features = features
+
+
 def make_fully_convolutional(model: ir.Model, shapes: Shapes, classes: int) -> Head:
     """Let a classifier give class response maps M [1, C, h, w] instead of scores [1, C].
 
@@ -57,8 +71,8 @@ def make_fully_convolutional(model: ir.Model, shapes: Shapes, classes: int) -> H
         classes: How many classes it tells apart.
 
     Raises:
-        ExportError: If there are no maps, the head holds what has no cell-wise form (naming all of it), or it
-            ends in another number of scores.
+        HeadError: If there are no maps, or the head holds what has no cell-wise form (naming all of it).
+        ExportError: If it ends in another number of scores.
     """
     logits, probabilities = below_probabilities(model.graph.outputs[0])
     features = _last_maps(model.graph.inputs[0], logits, shapes)
@@ -98,7 +112,7 @@ def _last_maps(image: ir.Value, logits: ir.Value, shapes: Shapes) -> ir.Value:
             continue
         if shape[2:] != (1, 1) or any(node.op_type in POOLS for node in value.consumers()):
             return value
-    raise ExportError(
+    raise HeadError(
         "no feature maps [1, C, h, w] were found that the scores are made of: the model is no convolutional "
         "classifier"
     )
@@ -122,7 +136,7 @@ def _apply_cellwise(
         else:
             known[output] = found
     if faults:
-        raise ExportError(f"the head cannot be applied cell by cell because of {', '.join(faults)}")
+        raise HeadError(f"the head cannot be applied cell by cell because of {', '.join(faults)}", features)
     return known
 
 

@@ -56,6 +56,15 @@ def _reduction(_emitter: Emitter, node: ir.Node, known: Known) -> Cellwise | Non
     return _pooled(known[input_of(node)], axes, bool(attributes_of(node).get("keepdims", 1)))
 
 
+def _sum(emitter: Emitter, node: ir.Node, known: Known) -> Cellwise | None:
+    """A mean times the number of cells at the size that the classifier was made for."""
+    pooled = _reduction(emitter, node, known)
+    cells = float(prod(known[input_of(node)].sides))
+    if pooled is None:
+        return None
+    return replace(pooled, value=emitter.op("Mul", pooled.value, emitter.constant(cells)))
+
+
 def _window_pool(_emitter: Emitter, node: ir.Node, known: Known) -> Cellwise | None:
     """A pool whose one window holds all cells; padding beyond them changes nothing if it is not counted."""
     source, attributes = known[input_of(node)], attributes_of(node)
@@ -81,8 +90,10 @@ def _pooled(source: Cellwise, axes: tuple[int, ...], keepdims: bool) -> Cellwise
 def _fully_connected(emitter: Emitter, node: ir.Node, known: Known) -> Cellwise | None:
     source, W = known.get(input_of(node)), array_of(input_of(node, 1))
     attributes = attributes_of(node)
-    if source is None or W is None or W.ndim != 2 or attributes.get("transA", 0):
+    if source is None or W is None or W.ndim != 2:
         return None
+    if attributes.get("transA", 0):
+        source = replace(source, indices=source.indices.T)
     rows = (W if attributes.get("transB", 0) else W.T) * attributes.get("alpha", 1.0)
     if not source.indices.size == source.indices.shape[-1] == rows.shape[1]:
         return None
@@ -190,4 +201,5 @@ LAYERS: dict[str, Layer] = {
     "MaxPool": _window_pool,
     "ReduceMax": _reduction,
     "ReduceMean": _reduction,
+    "ReduceSum": _sum,
 }

@@ -12,6 +12,8 @@ from prm_export.intake.read import Source
 from prm_export.intake.rewrite import replace_node
 
 TO_LAST = (0, 2, 3, 1)
+AXES = {"ReduceMax", "ReduceMean"}
+ALONG_AXES = {"Concat", "Pad"} | AXES
 ELEMENTWISE = {
     "Add",
     "Cast",
@@ -44,7 +46,8 @@ def channels_first(model: ir.Model, source: Source) -> ir.Model:
     sunk = True
     while sunk:
         model = rewriter.rewrite(model, pattern_rewrite_rules=list(RULES))
-        sunk = sum(_sink(node) for node in list(model.graph) if node.op_type in ELEMENTWISE) > 0
+        nodes = [node for node in model.graph if node.op_type in ELEMENTWISE | ALONG_AXES]
+        sunk = sum(map(_sink, nodes)) > 0
     return model
 
 
@@ -67,11 +70,45 @@ def _sink(node: ir.Node) -> bool:
     perm = perms.pop() if len(perms) == 1 else None
     if perm is None:
         return False
+    if node.op_type in ALONG_AXES:
+        return _sink_along_axes(node, perm)
 
     def build(emitter: Emitter) -> ir.Value:
         inputs = [_before(emitter, node, value, perm) for value in node.inputs]
         plain = emitter.op(node.op_type, *inputs, **attributes_of(node))
         return emitter.op("Transpose", plain, perm=perm)
+
+    replace_node(node, build)
+    return True
+
+
+def _sink_along_axes(node: ir.Node, perm: tuple[int, ...]) -> bool:
+    """The same for operators that name axes: axis n of what is transposed is axis ``perm[n]`` before."""
+    attributes, rank = dict(attributes_of(node)), len(perm)
+    numbers = None if len(node.inputs) < 2 or node.inputs[1] is None else array_of(node.inputs[1])
+    data = [value for value in node.inputs if value is not None and array_of(value) is None]
+    reduces = node.op_type in AXES and not attributes.get("keepdims", 1)
+    if node.op_type == "Concat":
+        if len(data) < len(node.inputs):
+            return False
+        attributes["axis"] = perm[attributes["axis"] % rank]
+    elif numbers is None or (node.op_type == "Pad" and len(numbers) != 2 * rank):
+        return False
+    elif node.op_type == "Pad":
+        back = np.argsort(perm)
+        numbers = np.concatenate([numbers[:rank][back], numbers[rank:][back]])
+    else:
+        numbers = np.array([perm[axis % rank] for axis in numbers.ravel()])
+        if reduces and [axis for axis in perm if axis not in numbers] != sorted(
+            set(range(rank)) - {*numbers}
+        ):
+            return False
+
+    def build(emitter: Emitter) -> ir.Value:
+        sources = [_before(emitter, node, value, perm) for value in data]
+        rest = [] if numbers is None else [emitter.int64(*numbers.tolist()), *node.inputs[2:]]
+        plain = emitter.op(node.op_type, *sources, *rest, **attributes)
+        return plain if reduces else emitter.op("Transpose", plain, perm=perm)
 
     replace_node(node, build)
     return True

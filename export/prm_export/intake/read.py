@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from prm_export.emit import OPSET
 from prm_export.errors import ExportError
+from prm_export.intake.precision import in_single_precision
 
 USUAL_SIDE = 224
 DEFAULT_DOMAIN = ("", "ai.onnx")
@@ -63,6 +64,7 @@ def read_classifier(path: Path, classes: int, side: int | None = None) -> Source
     fixed = onnx.helper.make_tensor_value_info(image.name, onnx.TensorProto.FLOAT, source.input_shape)
     del proto.graph.input[:], proto.graph.value_info[:]
     proto.graph.input.append(fixed)
+    in_single_precision(proto)
     proto.ir_version = 10  # before 4, weights had to be inputs as well
     _keep_scores(path, proto, classes)
     return replace(source, proto=_converted(path, proto))
@@ -75,8 +77,6 @@ def _image_input(path: Path, proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         found = ", ".join(f"'{value.name}' {_shape_text(value)}" for value in inputs) or "none"
         raise ExportError(f"{path}: expected one input [N, 3, H, W] or [N, H, W, 3], found {found}")
-    if inputs[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16:
-        raise ExportError(f"{path} computes in float16: export it in float32, bundles store float16 anyway")
     image: onnx.ValueInfoProto = inputs[0]
     return image
 

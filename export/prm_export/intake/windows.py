@@ -11,22 +11,26 @@ import onnx_ir as ir
 from prm_export.emit import Emitter, array_of, attributes_of, input_of, node_name
 from prm_export.errors import ExportError
 from prm_export.intake.rewrite import replace_node
-from prm_export.reverse_path import PROBE_HEIGHT, PROBE_WIDTH, Shapes, infer_shapes
+from prm_export.reverse_path import Shapes, infer_shapes, probe_size
 
 SLIDING = {"AveragePool", "Conv", "MaxPool"}
 
 
-def pad_explicitly(model: ir.Model) -> ir.Model:
+def pad_explicitly(model: ir.Model, multiple: int) -> ir.Model:
     """Write ``auto_pad`` and ``ceil_mode`` as the pads that they come to.
 
-    Both depend on the size of the picture, but not among sizes that are multiples of 32, which is what a
-    device feeds.
+    Both depend on the size of the picture, but not among sizes that are multiples of what the network's
+    strides come to, which is what a device feeds.
+
+    Args:
+        model: The classifier, changed in place.
+        multiple: What the sides of all pictures are multiples of.
 
     Raises:
         ExportError: If they differ between two such sizes after all; names every such node.
     """
-    upright = infer_shapes(model, PROBE_HEIGHT, PROBE_WIDTH)
-    turned = infer_shapes(model, PROBE_WIDTH, PROBE_HEIGHT)
+    height, width = probe_size(multiple)
+    upright, turned = infer_shapes(model, height, width), infer_shapes(model, width, height)
     faults = []
     for node in list(model.graph):
         attributes = attributes_of(node)
@@ -37,6 +41,11 @@ def pad_explicitly(model: ir.Model) -> ir.Model:
         if pads is None or pads != _pads(node, turned) or len(node.outputs) > 1:
             faults.append(node_name(node))
             continue
+        if attributes.get("ceil_mode", 0) and attributes.get("count_include_pad", 0):
+            if any(attributes.get("pads", ())):
+                faults.append(node_name(node))
+                continue
+            attributes = {**attributes, "count_include_pad": 0}  # what a window lacks is never counted
         dropped = {"auto_pad", "ceil_mode"}
         explicit: dict[str, Any] = {name: v for name, v in attributes.items() if name not in dropped}
         replace_node(node, partial(_written, node=node, attributes={**explicit, "pads": pads}))

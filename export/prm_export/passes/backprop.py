@@ -11,7 +11,6 @@ from prm_export.emit import constant_of, input_of, make_model
 from prm_export.passes.gains import Gains
 from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability
 from prm_export.reverse_path import ReversePath
-from prm_export.rules import RULES
 from prm_export.rules.base import Carried, ReverseGraph
 
 
@@ -38,15 +37,18 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
     carried[input_of(path.top)].append(Carried(seed, pointwise=True))
     coarse = None
     for node in path.nodes:
+        rule = gains.rules.operators[node.op_type]
         G = reverse.sum(carried.pop(node.outputs[0]))
         if gains.split is not None and node.outputs[0] is path.split:
             G, coarse = join(reverse, G, received[gains.split])
         if node in gains.layers:
-            G = reverse.scale(G, received[gains.layers[node]])
-        for value, part in zip(node.inputs, RULES[node.op_type].propagate(reverse, node, G), strict=True):
+            G = rule.weigh(reverse, node, G, received[gains.layers[node]])
+        for value, part in zip(node.inputs, rule.propagate(reverse, node, G), strict=True):
             if part is not None:
                 carried[value].append(part)
     P = visiting_probability(reverse, reverse.sum(carried[path.stop]), received[gains.stop])
+    if not gains.rules.carries_gain:
+        P = reverse.op("Relu", P)
     if coarse is not None:
         P = reverse.op("Mul", P, shares(reverse, coarse, P))
     prms = _of_sum_one(reverse, reverse.op("Squeeze", P, reverse.int64(1)))

@@ -7,7 +7,7 @@ distributes P(V) in proportion to U⁺ W⁺ then reads
     G_U = convT(G_V · R, W⁺)           linear in G_V
 
 so a rule is two functions: ``gain`` emits R into the forward graph, ``propagate`` emits G_V · R -> G_U into
-the reverse graph.
+the reverse graph. The rules of the code that was published with the paper differ, see ``reference``.
 """
 
 from __future__ import annotations
@@ -23,23 +23,30 @@ from prm_export.rules import (
     structure,
     transposed,
 )
-from prm_export.rules.base import Rule
+from prm_export.rules.base import Rules
+from prm_export.rules.reference import REFERENCE
 from prm_export.walks import KEEP_EVIDENCE, SQUASHING
 
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(SQUASHING, activation.SQUASHING),
-    **dict.fromkeys(KEEP_EVIDENCE, activation.KEEPING),
-    "Add": add.RULE,
-    "AveragePool": pooling.RULE,
-    "Concat": structure.CONCAT,
-    "Conv": convolution.RULE,
-    "ConvTranspose": transposed.RULE,
-    "Dropout": structure.IDENTITY,
-    "Gather": routing.GATHER,
-    "Identity": structure.IDENTITY,
-    "MaxPool": pooling.RULE,
-    "Mul": scale.RULE,
-    "Pad": structure.PAD,
-    "Resize": resize.RULE,
-    "Slice": routing.SLICE,
-}
+PAPER = Rules(
+    name="paper",
+    operators={
+        **dict.fromkeys(SQUASHING, activation.SQUASHING),
+        **dict.fromkeys(KEEP_EVIDENCE, activation.KEEPING),
+        "Add": add.RULE,
+        "AveragePool": pooling.RULE,
+        "Concat": structure.CONCAT,
+        "Conv": convolution.RULE,
+        "ConvTranspose": transposed.RULE,
+        "Dropout": structure.IDENTITY,
+        "Gather": routing.GATHER,
+        "Identity": structure.IDENTITY,
+        "MaxPool": pooling.RULE,
+        "Mul": scale.RULE,
+        "Pad": structure.PAD,
+        "Resize": resize.RULE,
+        "Slice": routing.SLICE,
+    },
+    carries_gain=True,
+    folds=True,
+)
+RULES = {rules.name: rules for rules in (PAPER, REFERENCE)}

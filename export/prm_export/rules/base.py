@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ class ForwardGraph(Emitter):
         self._image = model.graph.inputs[0]
         self._image_minimum = image_minimum
         self._positive: dict[ir.Value, ir.Value] = {}
+        self._above_minimum: dict[ir.Value, ir.Value] = {}
 
     def positive(self, U: ir.Value) -> ir.Value:
         """U⁺: the evidence in a value, never negative (weights as well as activations).
@@ -48,6 +49,12 @@ class ForwardGraph(Emitter):
             else:
                 self._positive[U] = self.op("Relu", U)
         return self._positive[U]
+
+    def above_minimum(self, U: ir.Value) -> ir.Value:
+        """U - min U: what the published code takes for evidence."""
+        if U not in self._above_minimum:
+            self._above_minimum[U] = self.op("Sub", U, self.op("ReduceMin", U, keepdims=1))
+        return self._above_minimum[U]
 
     def activated(self, V: ir.Value) -> ir.Value:
         """V⁺ after the activation that V alone feeds: P is the same on either side of it."""
@@ -130,6 +137,11 @@ class ReverseGraph(Emitter):
         return Carried(self.op("Sum", *values), pointwise)
 
 
+def scaled(reverse: ReverseGraph, _node: ir.Node, G: Carried, gain: ir.Value) -> Carried:
+    """G · R, as most rules weigh what they are given."""
+    return reverse.scale(G, gain)
+
+
 @dataclass(frozen=True)
 class Rule:
     """How peak back-propagation passes one operator.
@@ -138,10 +150,32 @@ class Rule:
         gain: Emits R for a node, or returns None where R = 1. Raises ExportError if the node is of a kind
             that the rule does not cover.
         propagate: Emits G for each input of a node, from G_V · R; None for inputs that carry none.
+        weigh: Emits G_V · R where there is an R.
     """
 
     gain: Callable[[ForwardGraph, ir.Node], ir.Value | None]
     propagate: Callable[[ReverseGraph, ir.Node, Carried], Sequence[Carried | None]]
+    weigh: Callable[[ReverseGraph, ir.Node, Carried, ir.Value], Carried] = scaled
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One way of peak back-propagation.
+
+    Attributes:
+        name: What users call it.
+        operators: The rule of each operator that has one.
+        carries_gain: Whether G = P / U⁺ is carried, so that the evidence at the stop has to be multiplied by;
+            else P itself, which may become negative and is cut off at 0 in the end.
+        folds: Whether a batch norm or padding is one layer with its convolution.
+        prepare: What is done to the classifier, in place, before its gains are emitted.
+    """
+
+    name: str
+    operators: Mapping[str, Rule]
+    carries_gain: bool
+    folds: bool
+    prepare: Callable[[ir.Model, ReversePath], ReversePath] | None = None
 
 
 def no_gain(_forward: ForwardGraph, _node: ir.Node) -> None:

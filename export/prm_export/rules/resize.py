@@ -18,7 +18,12 @@ from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule
 MODES = ("nearest", "linear")
 
 
-def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
+def check(_forward: ForwardGraph, node: ir.Node) -> None:
+    """Refuse what has no rule; a gain of 1 otherwise.
+
+    Raises:
+        ExportError: If maps are made smaller, or by weights that may be negative.
+    """
     attributes, scales = attributes_of(node), _scales(node)
     plain = scales is not None and len(scales) == 4 and scales[:2] == [1, 1] and min(scales[2:]) >= 1
     crops = attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize"
@@ -26,8 +31,12 @@ def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
         raise ExportError(
             f"{node_name(node)}: only enlarging maps by constant scales, nearest or linear, has a rule"
         )
+
+
+def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
+    check(forward, node)
     U = forward.positive(input_of(node))
-    total = forward.op("Resize", U, *node.inputs[1:], **attributes)
+    total = forward.op("Resize", U, *node.inputs[1:], **attributes_of(node))
     return forward.ratio(forward.activated(node.outputs[0]), total)
 
 

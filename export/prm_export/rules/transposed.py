@@ -20,7 +20,12 @@ from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule
 PLACEMENT = ("strides", "pads", "dilations", "group", "kernel_shape")
 
 
-def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
+def check(_forward: ForwardGraph, node: ir.Node) -> None:
+    """Refuse what has no rule; a gain of 1 otherwise.
+
+    Raises:
+        ExportError: If the layer is not two-dimensional, or leaves its pads open.
+    """
     attributes = attributes_of(node)
     W = constant_of(node, 1)
     automatic = attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
@@ -29,8 +34,12 @@ def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
     added, strides = attributes.get("output_padding", (0, 0)), attributes.get("strides", (1, 1))
     if any(extra >= stride for extra, stride in zip(added, strides, strict=True)):
         raise ExportError(f"{node_name(node)}: output_padding has to be smaller than the stride")
+
+
+def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value | None:
+    check(forward, node)
     evidence = forward.positive(input_of(node, 0)), forward.positive(input_of(node, 1))
-    normaliser = forward.op("ConvTranspose", *evidence, **attributes)
+    normaliser = forward.op("ConvTranspose", *evidence, **attributes_of(node))
     return forward.ratio(forward.activated(node.outputs[0]), normaliser)
 
 

@@ -58,7 +58,8 @@ def window_of(node: ir.Node, path: ReversePath) -> Window:
 
     Raises:
         ExportError: If it is not two-dimensional, pads automatically, or if its input's size does not follow
-            from its output's size for images whose sides are multiples of 32.
+            from its output's size for images whose sides are multiples
+            of the network's stride.
     """
     attributes = attributes_of(node)
     if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
@@ -79,7 +80,7 @@ def window_of(node: ir.Node, path: ReversePath) -> Window:
         raise ExportError(
             f"{node_name(node)}: its input's size does not follow from its output's "
             f"({U[2]}×{U[3]} -> {V[2]}×{V[3]}): use padding that keeps (or strides that divide) sizes that "
-            "are multiples of 32, and no ceil_mode"
+            "are multiples of the network's stride, and no ceil_mode"
         )
     return replace(window, output_padding=missing)
 
