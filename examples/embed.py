@@ -9,7 +9,7 @@ from prm_runtime.segmenter import Segmenter
 
 def main(picture: str, bundle: str | None = None) -> None:
     """Print what is in a picture and where."""
-    segmenter = Segmenter.open(bundle, min_score=0.1)  # once; each call then takes one frame
+    segmenter = Segmenter.open(bundle, min_score=0.2)  # once; each call then takes one frame
     frame = cv2.cvtColor(cv2.imread(picture), cv2.COLOR_BGR2RGB)
     instances = segmenter(frame)
     for label, score, box, mask in zip(

@@ -45,7 +45,7 @@ def segment(
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
-    ] = 0.1,
+    ] = 0.2,
     classes: Annotated[
         list[str] | None, typer.Option(metavar="NAME[,NAME...]", help="Report only these classes.")
     ] = None,
