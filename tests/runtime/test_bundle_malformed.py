@@ -239,7 +239,7 @@ MANIFESTS: dict[str, tuple[Callable[[Members], bytes], str]] = {
     "field with escapes": (lambda m: with_field(m, "\x1b[2J", 1), "not plain text"),
     "classes too many": (
         lambda m: with_field(m, "classes", ["a", "b"]),
-        r"class_maps has shape \[1, 3, 'h', 'w'\], expected 2 channels",
+        r"class_maps has shape .*, expected 2 channels",
     ),
     "thresholds of other classes": (
         lambda m: with_field(m, "retrieval.class_offsets", [1.0]),

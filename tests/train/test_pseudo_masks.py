@@ -12,7 +12,7 @@ from tests.oracles import walk as oracle
 from prm_proposals.settings import WalkSettings
 from prm_train.pseudo_masks import pseudo_labels, without_label_map
 
-SETTINGS = WalkSettings(restart=0.05, background=0.5)
+SETTINGS = WalkSettings(boundary_scale=3.0, lab_scale=16.0, restart=0.05, background=0.5)
 CONFIDENCE = 0.6
 
 
