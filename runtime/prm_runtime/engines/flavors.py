@@ -40,7 +40,7 @@ FLAVORS = {
     "tensorrt": FlavorInfo(
         module="tensorrt",
         oldest=(10, 10),
-        install="pip install tensorrt-cu12 --extra-index-url https://pypi.nvidia.com (Jetson: in JetPack)",
+        install="pip install tensorrt-cu12 (from NVIDIA's own package index; Jetson: in JetPack)",
         has_timing_cache=True,
     ),
     "tensorrt-rtx": FlavorInfo(
