@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -27,6 +28,7 @@ from rich.table import Table
 
 from prm_runtime.backends import BACKENDS, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
+from prm_runtime.console import PrmError
 from prm_runtime.preprocess import preprocess
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sources import open_source
@@ -46,7 +48,7 @@ def main(
     bundle = Bundle.open(model or shipped_bundle())
     pictures = [frame.image for frame in islice(open_source(source), 250)]
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(frames, len(pictures))).astype(int)]
-    backends = [name for name, info in BACKENDS.items() if not info.missing()]
+    backends = [name for name, info in BACKENDS.items() if not info.missing() and _runs(name)]
     stages = ("bare forward", *STAGES, "frame")
     results: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in stages} for name in backends}
     runners = {name: _runner(bundle, name, threads) for name in backends}
@@ -68,6 +70,16 @@ def main(
         machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
         versions = {name: create_backend(name).description for name in backends}
         json_file.write_text(json.dumps({**machine, "versions": versions, "ms_25_50_75": figures}, indent=1))
+
+
+def _runs(backend: str) -> bool:
+    """Whether it is more than installed: TensorRT-RTX imports where there is no GPU."""
+    try:
+        create_backend(backend)
+    except PrmError as error:
+        print(f"{backend} is left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _runner(bundle: Bundle, backend: str, threads: int) -> Callable[[NDArray[np.uint8]], dict[str, float]]:
