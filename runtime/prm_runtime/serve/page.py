@@ -65,12 +65,13 @@ class LivePage:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                log_config=None,  # logging is the program's business ...
-                access_log=False,  # ... and addresses with tokens in them nobody's
-                log_level="warning",
+                log_config=None,
+                access_log=False,
+                log_level="warning",  # below it are the addresses of requests, maybe with a token
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
                 ws_max_size=_MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # pictures are compressed already
             )
         )
         self._thread = threading.Thread(
