@@ -1,0 +1,159 @@
+"""Image topics of MCAP recordings, as ROS 2 and Foxglove write them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prm_runtime.sources.base import Frame, TrackedSource
+from prm_runtime.sources.errors import CodecError, NotFoundError, SourceError
+from prm_runtime.sources.raw_images import raw_to_rgb
+from prm_runtime.sources.status import SourceState
+
+try:
+    from mcap.exceptions import McapError
+    from mcap.reader import make_reader
+    from mcap_protobuf.decoder import DecoderFactory as ProtobufDecoders
+    from mcap_ros2.decoder import DecoderFactory as Ros2Decoders
+except ImportError as error:
+    raise SourceError('MCAP recordings need more packages: pip install "prm-edge[robotics]"') from error
+
+NANO = 1e-9
+
+
+def _compressed(message: Any) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(bytes(message.data), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise CodecError(f"a compressed image ({message.format}) that cannot be decoded")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _raw(message: Any) -> NDArray[np.uint8]:
+    big_endian = bool(getattr(message, "is_bigendian", False))
+    return raw_to_rgb(
+        bytes(message.data),
+        message.height,
+        message.width,
+        message.step,
+        message.encoding,
+        big_endian=big_endian,
+    )
+
+
+_IMAGES: dict[str, Callable[[Any], NDArray[np.uint8]]] = {
+    "sensor_msgs/msg/Image": _raw,
+    "sensor_msgs/msg/CompressedImage": _compressed,
+    "foxglove.RawImage": _raw,
+    "foxglove_msgs/msg/RawImage": _raw,
+    "foxglove.CompressedImage": _compressed,
+    "foxglove_msgs/msg/CompressedImage": _compressed,
+}
+"""Schemas of messages with an image, and how to get it out."""
+
+
+class Recording(TrackedSource):
+    """All image topics of a recording in the order of their log times, or one of them.
+
+    Each topic is a source of its own in the results, named ``rec.mcap#/camera/image``; ``time_s`` counts from
+    the topic's first image.
+    """
+
+    def __init__(self, path: Path, topic: str | None = None) -> None:
+        """Look at what the recording holds.
+
+        Raises:
+            SourceError: If it is no recording, or has no image topic, or not this one.
+        """
+        super().__init__(str(path) if topic is None else f"{path}#{topic}")
+        self._path = path
+        counts = self._image_topics()
+        if topic is not None and topic not in counts:
+            known = ", ".join(sorted(counts)) or "none"
+            raise NotFoundError(f"{path}: no image topic {topic}; there are: {known}")
+        if not counts:
+            raise CodecError(f"{path}: no image topic; expected messages of {', '.join(_IMAGES)}")
+        self._topics = sorted(counts) if topic is None else [topic]
+        self.length = sum(counts[name] for name in self._topics) or None
+
+    def _image_topics(self) -> dict[str, int]:
+        try:
+            with self._path.open("rb") as file:
+                summary = make_reader(file).get_summary()
+        except McapError as error:
+            raise CodecError(f"{self._path}: is damaged or no MCAP recording ({error})") from None
+        if summary is None:
+            raise CodecError(f"{self._path}: has no index; run: mcap recover {self._path}")
+        counts = summary.statistics.channel_message_counts if summary.statistics else {}
+        return {
+            channel.topic: counts.get(channel.id, 0)
+            for channel in summary.channels.values()
+            if channel.schema_id in summary.schemas and summary.schemas[channel.schema_id].name in _IMAGES
+        }
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the images; messages that cannot be decoded are skipped.
+
+        Raises:
+            CodecError: If none can be decoded.
+        """
+        starts: dict[str, int] = {}
+        indices: dict[str, int] = dict.fromkeys(self._topics, 0)
+        self.keeper.enter(SourceState.RUNNING)
+        for topic, log_time, decode in self._messages():
+            try:
+                image = decode()
+            except (SourceError, McapError, ValueError, KeyError, cv2.error) as error:
+                self.skip(f"{self._path}#{topic}: skipped a message: {error}")
+                continue
+            time_s = (log_time - starts.setdefault(topic, log_time)) * NANO
+            self.keeper.count(frames=1)
+            yield Frame(image, f"{self._path}#{topic}", indices[topic], time_s)
+            indices[topic] += 1
+        if not any(indices.values()):
+            raise CodecError(f"{self.name}: no image could be decoded")
+
+    def _messages(self) -> Iterator[tuple[str, int, Callable[[], NDArray[np.uint8]]]]:
+        factories: list[Any] = [Ros2Decoders(), ProtobufDecoders(), _JsonDecoders()]
+        try:
+            with self._path.open("rb") as file:
+                for schema, channel, message in make_reader(file).iter_messages(topics=self._topics):
+                    if schema is None or schema.name not in _IMAGES:
+                        continue
+                    found = (factory.decoder_for(channel.message_encoding, schema) for factory in factories)
+                    decoder = next((decoder for decoder in found if decoder is not None), None)
+                    yield channel.topic, message.log_time, _decoding(schema.name, decoder, message.data)
+        except McapError as error:
+            self.skip(f"{self._path}: ended early, it is damaged ({error})")
+
+
+def _decoding(
+    schema: str, decoder: Callable[[bytes], Any] | None, content: bytes
+) -> Callable[[], NDArray[np.uint8]]:
+    def decode() -> NDArray[np.uint8]:
+        if decoder is None:
+            raise CodecError(f"{schema} in an encoding other than CDR, Protobuf and JSON")
+        return _IMAGES[schema](decoder(content))
+
+    return decode
+
+
+class _JsonMessage:
+    """Fields of a JSON message as attributes; ``data`` is bytes in base64."""
+
+    def __init__(self, content: bytes) -> None:
+        fields = json.loads(content)
+        self.__dict__.update(fields, data=base64.b64decode(fields["data"]))
+
+
+class _JsonDecoders:
+    """Foxglove's JSON, made like the decoder factories of the mcap packages."""
+
+    def decoder_for(self, message_encoding: str, _schema: Any) -> Callable[[bytes], Any] | None:
+        return _JsonMessage if message_encoding == "json" else None
