@@ -1,4 +1,4 @@
-"""The middle of the pipeline: frames in, results out, and what happens to a frame on which the engine fails."""
+"""The middle of the pipeline: frames in, results out, also when the engine fails on one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WAIT_S = 0.5
 class Inference:
     """Runs the segmenter on what an intake hands out.
 
-    An engine that fails on a frame, or has no memory for it, costs this frame: it is counted and noted, and the
-    rest goes on. A source that fails :data:`MAX_FAILURES` times in a row is ended.
+    An engine that fails on a frame, or has no memory for it, costs this frame: it is counted and noted, and
+    the rest goes on. A source that fails :data:`MAX_FAILURES` times in a row is ended.
 
     Attributes:
         failed: Frames that failed.
@@ -82,6 +82,5 @@ class Inference:
         source.skip(self.last_error)
         self._in_a_row[source.name] += 1
         if self._in_a_row[source.name] >= MAX_FAILURES:
-            self._intake.end(
-                source, SourceError(f"{source.name}: given up after {MAX_FAILURES} failures: {self.last_error}")
-            )
+            reason = f"given up after {MAX_FAILURES} failures, the last: {self.last_error}"
+            self._intake.end(source, SourceError(f"{source.name}: {reason}"))

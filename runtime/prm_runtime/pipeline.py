@@ -1,8 +1,8 @@
 """The pipeline of ``prm-run``: sources → segmenter → sinks, each stage in threads of its own.
 
-Decoding (a thread a source), inference (one thread) and drawing and writing (the caller's thread, since windows
-belong to it) overlap; between them wait a few frames at most, so a slow stage slows the others and memory stays
-bounded. Of a live source only the newest frame waits.
+Decoding (a thread a source), inference (one thread) and drawing and writing (the caller's thread, since
+windows belong to it) overlap; between them wait a few frames at most, so a slow stage slows the others and
+memory stays bounded. Of a live source only the newest frame waits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -75,33 +76,35 @@ def run_pipeline(
     Raises:
         PrmError: If not one frame could be processed, or no result be written.
     """
-    several = list(sources) if isinstance(sources, Sequence) else [sources]
+    several = sources if isinstance(sources, Sequence) else [sources]
+    by_name = {source.name: source for source in several}
     summary, outputs, start = Summary(), Outputs(sinks), monotonic()
-    live = {source.name for source in several if source.is_live}
     intake = Intake(several, segmenter.times, segmenter.batch)
     inference = Inference(segmenter, intake, transforms)
     try:
-        for result in _overlapped(inference, 1 if live else ROOM, should_stop):
-            outputs.write(result)
-            summary.frames += 1
-            summary.frames_with.update(sorted(set(result.instances.labels)))
-            if result.frame.source in live:
-                summary.latency.add(monotonic() - result.frame.captured)
-            on_result(result)
+        with closing(_overlapped(inference, intake, should_stop)) as results:
+            for result in results:
+                outputs.write(result)
+                summary.frames += 1
+                summary.frames_with.update(sorted(set(result.instances.labels)))
+                source = by_name.get(result.frame.source)
+                if source is not None and source.is_live:
+                    summary.latency.add(monotonic() - result.frame.captured)
+                on_result(result)
     finally:
-        intake.close()
         outputs.close()
         summary.elapsed_s = monotonic() - start
     summary.failed = inference.failed
-    ended = [source.status.error for source in several]
+    ended = [source.status.error for source in by_name.values()]
     summary.problems = outputs.problems + [error for error in ended if error]
-    _raise_if_nothing_worked(summary, intake, inference)
+    if summary.frames == 0:
+        _raise_why(intake, inference)
     return summary
 
 
-def _overlapped(inference: Inference, room: int, should_stop: Callable[[], bool]) -> Iterator[Result]:
-    """The results of another thread."""
-    results: Channel[Result] = Channel(room)
+def _overlapped(inference: Inference, intake: Intake, should_stop: Callable[[], bool]) -> Iterator[Result]:
+    """The results of another thread; ends the thread and the intake."""
+    results: Channel[Result] = Channel(1 if any(source.is_live for source in intake.sources) else ROOM)
     failure: list[BaseException] = []
 
     def run() -> None:
@@ -127,17 +130,15 @@ def _overlapped(inference: Inference, room: int, should_stop: Callable[[], bool]
             raise failure[0] from None
     finally:
         results.close()
-        inference.stop()
+        intake.close()
         thread.join(JOIN_S)
 
 
-def _raise_if_nothing_worked(summary: Summary, intake: Intake, inference: Inference) -> None:
-    if summary.frames:
-        return
-    if intake.errors:
-        first = intake.errors[0]
-        raise first if isinstance(first, PrmError) and len(intake.errors) == 1 else PrmError(
-            "; ".join(summary.problems)
-        )
-    if inference.last_error is not None:
-        raise PrmError(inference.last_error)
+def _raise_why(intake: Intake, inference: Inference) -> None:
+    """Raise what kept every frame from being processed, if anything did."""
+    if len(intake.errors) == 1 and isinstance(intake.errors[0], PrmError):
+        raise intake.errors[0]
+    reasons = [source.status.error for source in intake.sources if source.status.error]
+    reasons += [inference.last_error] if inference.last_error else []
+    if reasons:
+        raise PrmError("; ".join(reasons))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import perf_counter
 
 STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "draw", "write")
 
 
 class StageTimes:
-    """Adds up wall-clock seconds per stage.
+    """Adds up wall-clock seconds per stage; of several threads, those of all of them.
 
     Example:
         >>> times = StageTimes()
@@ -26,6 +27,7 @@ class StageTimes:
         self._lock = threading.Lock()
         self._seconds: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._lock = Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

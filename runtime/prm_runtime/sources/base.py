@@ -83,6 +83,10 @@ class Source(Protocol):
         """
         ...
 
+    def skip(self, problem: str, count: int = 1) -> None:
+        """Count parts that could not be read or processed, and note why."""
+        ...
+
     def close(self) -> None:
         """Make the iteration end soon; may be called from any thread."""
         ...

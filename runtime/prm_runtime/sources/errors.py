@@ -31,7 +31,7 @@ class LostError(SourceError):
 
 
 def explain(error: Exception, name: str) -> str:
-    """One line about any error of the source ``name``; foreign messages about a URI might hold its password."""
+    """One line about any error of the source ``name``; foreign ones about a URI might hold its password."""
     if isinstance(error, PrmError):
         return str(error)
     if isinstance(error, MemoryError):

@@ -54,7 +54,8 @@ class _Lane:
             if not self.has_ended:
                 self.has_ended = True
                 self.error = error
-                self.source.keeper.enter(SourceState.ENDED, None if error is None else explain(error, self.source.name))
+                reason = None if error is None else explain(error, self.source.name)
+                self.source.keeper.enter(SourceState.ENDED, reason)
             self._changed.notify_all()
 
 
@@ -126,6 +127,8 @@ class Intake:
         for lane in self._lanes:
             lane.source.close()
             lane.end()
+            with self._changed:
+                lane.waiting.clear()
         deadline = monotonic() + JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - monotonic()))

@@ -72,17 +72,27 @@ def open_source(location: str, options: SourceOptions | None = None) -> Source:
 
 
 def open_sources(locations: Sequence[str], options: SourceOptions | None = None) -> list[Source]:
-    """Open several sources.
+    """Open several sources; of a recording all its image topics, each as a source.
 
     Raises:
         SourceError: If two of them have the same name, or one cannot be opened.
     """
-    sources = [open_source(location, options) for location in locations]
+    sources = [open_source(part, options) for location in locations for part in _parts(location)]
     names = [source.name for source in sources]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise SourceError(f"{twice[0]}: given twice; results could not tell the two apart")
     return sources
+
+
+def _parts(location: str) -> list[str]:
+    path, topic = _recording(location)
+    if topic is not None or path.suffix.lower() != ".mcap" or not path.is_file():
+        return [location]
+    from prm_runtime.sources.recording import image_topics
+
+    topics = image_topics(path)
+    return [location] if len(topics) == 1 else [f"{location}#{topic}" for topic in topics]
 
 
 def _is_device(path: Path) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic
-from typing import BinaryIO, Literal
+from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
@@ -53,11 +55,14 @@ class RawFormat:
 class RawPipe(TrackedSource):
     """Frames out of a pipe, each of them: who writes too fast has to wait."""
 
-    def __init__(self, layout: RawFormat, pipe: BinaryIO | None = None) -> None:
+    fps = Fraction(30)  # nominal: frames have the times at which they came
+
+    def __init__(self, layout: RawFormat, pipe: io.RawIOBase | None = None) -> None:
         """Read from ``pipe``, or standard input."""
         super().__init__(STDIN)
         self._layout = layout
-        self._pipe = sys.stdin.buffer if pipe is None else pipe
+        # Unbuffered: a thread that waits inside Python's buffer would hold its lock when the program ends.
+        self._pipe = io.FileIO(sys.stdin.fileno(), closefd=False) if pipe is None else pipe
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames until the pipe is closed; a last one that is cut off is left out.
@@ -66,7 +71,7 @@ class RawPipe(TrackedSource):
             CodecError: If not even one frame comes.
         """
         layout, index, start = self._layout, 0, None
-        while len(content := self._pipe.read(layout.frame_bytes)) == layout.frame_bytes:
+        while len(content := self._read_frame()) == layout.frame_bytes:
             image = np.frombuffer(content, np.uint8).reshape(layout.height, layout.width, 3)
             if layout.pixels == "bgr24":
                 image = np.ascontiguousarray(image[..., ::-1])
@@ -83,3 +88,11 @@ class RawPipe(TrackedSource):
             raise CodecError(f"standard input: {cut}; see --stdin-size")
         if content:
             self.skip(f"standard input: ends with {cut}")
+
+    def _read_frame(self) -> bytearray:
+        """The bytes of a frame, fewer at the end of the pipe."""
+        content = bytearray(self._layout.frame_bytes)
+        filled = 0
+        while filled < len(content) and (count := self._pipe.readinto(memoryview(content)[filled:])):
+            filled += count
+        return content[:filled]

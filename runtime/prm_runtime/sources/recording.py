@@ -58,44 +58,52 @@ _IMAGES: dict[str, Callable[[Any], NDArray[np.uint8]]] = {
 """Schemas of messages with an image, and how to get it out."""
 
 
-class Recording(TrackedSource):
-    """All image topics of a recording in the order of their log times, or one of them.
+def image_topics(path: Path) -> dict[str, int]:
+    """The image topics of a recording, by name, and how many messages each has.
 
-    Each topic is a source of its own in the results, named ``rec.mcap#/camera/image``; ``time_s`` counts from
-    the topic's first image.
+    Raises:
+        CodecError: If it is no recording or has none.
     """
+    try:
+        with path.open("rb") as file:
+            summary = make_reader(file).get_summary()
+    except McapError as error:
+        raise CodecError(f"{path}: is damaged or no MCAP recording ({error})") from None
+    if summary is None:
+        raise CodecError(f"{path}: has no index; run: mcap recover {path}")
+    counts = summary.statistics.channel_message_counts if summary.statistics else {}
+    topics = {
+        channel.topic: counts.get(channel.id, 0)
+        for channel in sorted(summary.channels.values(), key=lambda channel: channel.topic)
+        if channel.schema_id in summary.schemas and summary.schemas[channel.schema_id].name in _IMAGES
+    }
+    if not topics:
+        raise CodecError(f"{path}: no image topic; expected messages of {', '.join(_IMAGES)}")
+    return topics
+
+
+class Recording(TrackedSource):
+    """An image topic of a recording, every message in the order of the log times."""
 
     def __init__(self, path: Path, topic: str | None = None) -> None:
         """Look at what the recording holds.
 
+        Args:
+            path: The file.
+            topic: The topic; None where there is one only.
+
         Raises:
-            SourceError: If it is no recording, or has no image topic, or not this one.
+            SourceError: If it is no recording, has not this topic, or has several and ``topic`` is None.
         """
         super().__init__(str(path) if topic is None else f"{path}#{topic}")
+        topics = image_topics(path)
+        if topic is None and len(topics) > 1:
+            raise SourceError(f"{path}: several image topics: {', '.join(topics)}; name one: {path}#TOPIC")
+        if topic is not None and topic not in topics:
+            raise NotFoundError(f"{path}: no image topic {topic}; there are: {', '.join(topics)}")
         self._path = path
-        counts = self._image_topics()
-        if topic is not None and topic not in counts:
-            known = ", ".join(sorted(counts)) or "none"
-            raise NotFoundError(f"{path}: no image topic {topic}; there are: {known}")
-        if not counts:
-            raise CodecError(f"{path}: no image topic; expected messages of {', '.join(_IMAGES)}")
-        self._topics = sorted(counts) if topic is None else [topic]
-        self.length = sum(counts[name] for name in self._topics) or None
-
-    def _image_topics(self) -> dict[str, int]:
-        try:
-            with self._path.open("rb") as file:
-                summary = make_reader(file).get_summary()
-        except McapError as error:
-            raise CodecError(f"{self._path}: is damaged or no MCAP recording ({error})") from None
-        if summary is None:
-            raise CodecError(f"{self._path}: has no index; run: mcap recover {self._path}")
-        counts = summary.statistics.channel_message_counts if summary.statistics else {}
-        return {
-            channel.topic: counts.get(channel.id, 0)
-            for channel in summary.channels.values()
-            if channel.schema_id in summary.schemas and summary.schemas[channel.schema_id].name in _IMAGES
-        }
+        self._topic = topic or next(iter(topics))
+        self.length = topics[self._topic] or None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the images; messages that cannot be decoded are skipped.
@@ -103,34 +111,34 @@ class Recording(TrackedSource):
         Raises:
             CodecError: If none can be decoded.
         """
-        starts: dict[str, int] = {}
-        indices: dict[str, int] = dict.fromkeys(self._topics, 0)
+        index, start = 0, None
         self.keeper.enter(SourceState.RUNNING)
-        for topic, log_time, decode in self._messages():
+        for log_time, decode in self._messages():
             try:
                 image = decode()
-            except (SourceError, McapError, ValueError, KeyError, cv2.error) as error:
-                self.skip(f"{self._path}#{topic}: skipped a message: {error}")
+            except (SourceError, McapError, ValueError, KeyError, AttributeError, cv2.error) as error:
+                self.skip(f"{self.name}: skipped a message: {error}")
                 continue
-            time_s = (log_time - starts.setdefault(topic, log_time)) * NANO
+            start = log_time if start is None else start
             self.keeper.count(frames=1)
-            yield Frame(image, f"{self._path}#{topic}", indices[topic], time_s)
-            indices[topic] += 1
-        if not any(indices.values()):
+            yield Frame(image, self.name, index, (log_time - start) * NANO)
+            index += 1
+        if index == 0:
             raise CodecError(f"{self.name}: no image could be decoded")
 
-    def _messages(self) -> Iterator[tuple[str, int, Callable[[], NDArray[np.uint8]]]]:
+    def _messages(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
+        """Log time of each message in nanoseconds, and how to decode it."""
         factories: list[Any] = [Ros2Decoders(), ProtobufDecoders(), _JsonDecoders()]
         try:
             with self._path.open("rb") as file:
-                for schema, channel, message in make_reader(file).iter_messages(topics=self._topics):
+                for schema, channel, message in make_reader(file).iter_messages(topics=[self._topic]):
                     if schema is None or schema.name not in _IMAGES:
                         continue
                     found = (factory.decoder_for(channel.message_encoding, schema) for factory in factories)
                     decoder = next((decoder for decoder in found if decoder is not None), None)
-                    yield channel.topic, message.log_time, _decoding(schema.name, decoder, message.data)
+                    yield message.log_time, _decoding(schema.name, decoder, message.data)
         except McapError as error:
-            self.skip(f"{self._path}: ended early, it is damaged ({error})")
+            self.skip(f"{self.name}: ended early, it is damaged ({error})")
 
 
 def _decoding(
