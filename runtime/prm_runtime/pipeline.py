@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
@@ -102,7 +102,9 @@ def run_pipeline(
     return summary
 
 
-def _overlapped(inference: Inference, intake: Intake, should_stop: Callable[[], bool]) -> Iterator[Result]:
+def _overlapped(
+    inference: Inference, intake: Intake, should_stop: Callable[[], bool]
+) -> Generator[Result, None, None]:
     """The results of another thread; ends the thread and the intake."""
     results: Channel[Result] = Channel(1 if any(source.is_live for source in intake.sources) else ROOM)
     failure: list[BaseException] = []

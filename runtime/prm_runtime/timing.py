@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -24,7 +23,6 @@ class StageTimes:
 
     def __init__(self) -> None:
         """Start with no stage."""
-        self._lock = threading.Lock()
         self._seconds: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._lock = Lock()

@@ -6,8 +6,8 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
 from fractions import Fraction
+from time import monotonic
 from typing import Literal
 
 import numpy as np
@@ -55,7 +55,7 @@ class RawFormat:
 class RawPipe(TrackedSource):
     """Frames out of a pipe, each of them: who writes too fast has to wait."""
 
-    fps = Fraction(30)  # nominal: frames have the times at which they came
+    fps: Fraction | None = Fraction(30)  # nominal: frames have the times at which they came
 
     def __init__(self, layout: RawFormat, pipe: io.RawIOBase | None = None) -> None:
         """Read from ``pipe``, or standard input."""

@@ -25,8 +25,8 @@ from prm_runtime.sources.uri import without_credentials
 from prm_runtime.sources.video import Video
 
 OPEN_TIMEOUT_S = 10.0
-# No buffer between the network and the decoder, whose frames would grow old in it.
-LIVE_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay", "rtsp_flags": "prefer_tcp"}
+# TCP: what UDP loses, no decoder can mend.
+OPTIONS = {"flags": "low_delay", "rtsp_flags": "prefer_tcp"}
 
 
 class StreamConnection:
@@ -118,6 +118,6 @@ class Stream(LiveSource):
     def _call(self) -> InputContainer:
         timeout = (OPEN_TIMEOUT_S, self._patience.give_up_after_s)
         try:
-            return open_container(self._uri, self._decoder, LIVE_OPTIONS, timeout)
+            return open_container(self._uri, self._decoder, OPTIONS, timeout)
         except (FFmpegError, OSError) as error:
             raise typed_error(error, self.name, "cannot be reached") from None
