@@ -18,6 +18,8 @@ from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import Summary, run_pipeline
 from prm_runtime.report import findings, progress_bar, stage_table, summary_line
 from prm_runtime.segmenter import Segmenter
+from prm_runtime.serve.about import About
+from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import JsonLines, Overlays, PrmHeatMaps, Result, Sink, VideoFile, Window
 from prm_runtime.sources import Source, open_source
 
@@ -26,6 +28,7 @@ MAX_PROBLEMS = 20  # a damaged stream can have thousands
 
 
 def segment(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="Picture, folder, quoted glob, video file, camera number or stream URI.")
     ],
@@ -43,6 +46,18 @@ def segment(
         str | None, typer.Option(metavar="DIR", help="Write each instance's Peak Response Map.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve a live page, /metrics and /healthz there; a PORT alone is for this computer only, "
+            "other hosts ask for a token.",
+        ),
+    ] = None,
+    serve_hold: Annotated[
+        bool,
+        typer.Option("--serve-hold/--no-serve-hold", help="Keep the page up after the source, until Ctrl-C."),
+    ] = True,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -105,6 +120,11 @@ def segment(
     window = Window(hold=frames.fps is None) if show else None
     if window:
         sinks.append(window)
+    page = None
+    if serve:
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, [frames], about, context)
+        sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
         task = progress.add_task(escape(frames.name), total=frames.length)
@@ -121,6 +141,8 @@ def segment(
     _report(segmenter, frames, summary)
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code)
+    if page and serve_hold:
+        hold(page)
     if frames.problems:
         raise typer.Exit(EXIT_SOME_UNREADABLE)
 
