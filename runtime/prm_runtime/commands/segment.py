@@ -20,6 +20,8 @@ from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.report import findings, print_summary, progress_bar, status_line
 from prm_runtime.segmenter import Segmenter
+from prm_runtime.serve.about import About
+from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import (
     JsonLines,
     Overlays,
@@ -37,6 +39,7 @@ EXIT_INCOMPLETE = 3
 
 
 def segment(
+    context: typer.Context,
     source: Annotated[
         list[str],
         typer.Argument(
@@ -58,6 +61,18 @@ def segment(
         str | None, typer.Option(metavar="DIR", help="Write each instance's Peak Response Map.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve a live page, /metrics and /healthz there; a PORT alone is for this computer only, "
+            "other hosts ask for a token.",
+        ),
+    ] = None,
+    serve_hold: Annotated[
+        bool,
+        typer.Option("--serve-hold/--no-serve-hold", help="Keep the page up after the source, until Ctrl-C."),
+    ] = True,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -157,6 +172,11 @@ def segment(
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
+    page = None
+    if serve:
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
+        sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
         task = progress.add_task(escape(_title(sources)), total=_total(sources))
@@ -175,6 +195,8 @@ def segment(
     print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code)
+    if page and serve_hold:
+        hold(page)
     if summary.problems or any(one.problems for one in sources):
         raise typer.Exit(EXIT_INCOMPLETE)
 
