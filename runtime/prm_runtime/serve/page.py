@@ -15,6 +15,7 @@ from prm_runtime.serve.about import About
 from prm_runtime.serve.access_token import Token
 from prm_runtime.serve.address import Address, listen
 from prm_runtime.serve.app import create_app
+from prm_runtime.serve.health import is_healthy
 from prm_runtime.serve.hub import Hub, Watched
 from prm_runtime.serve.metrics import Metrics
 from prm_runtime.sinks.base import Result, SinkError
@@ -91,6 +92,15 @@ class LivePage:
         self._server.should_exit = True
         self._thread.join()
         self._listener.close()
+
+    def __str__(self) -> str:
+        """Where it is."""
+        return f"live page at {self.url}"
+
+    @property
+    def is_healthy(self) -> bool:
+        """What ``/healthz`` says: whether a source delivers or has delivered everything."""
+        return is_healthy(self._hub.statuses)
 
     def write(self, result: Result) -> None:
         """Show a result in place of the one before it."""
