@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "scipy", "onnxruntime", "openvino", "torch")
+PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "onnxruntime", "openvino", "torch")
 _STAT, _CPUINFO = Path("/proc/stat"), Path("/proc/cpuinfo")
 _TICKS_OF_OTHERS = slice(0, 8)  # user, nice, system, idle, iowait, irq, softirq, steal
 
