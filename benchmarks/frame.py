@@ -5,8 +5,8 @@
 
 All variants see the same frames and take turns frame by frame: quote the ratios. The bare forward is the
 part of ``forward.onnx`` that makes the class maps, in the same engine, without preparing the frame.
-YOLO11n-seg runs in an environment of its own (``pip install -r benchmarks/requirements-yolo.txt``) and is left
-out without one.
+YOLO11n-seg runs in an environment of its own (``pip install -r benchmarks/requirements-yolo.txt``) and is
+left out without one.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 
 class InstancesError(PrmError, ValueError):

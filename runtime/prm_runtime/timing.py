@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import perf_counter
 
 STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "draw", "write")
 
 
 class StageTimes:
-    """Adds up wall-clock seconds per stage.
+    """Adds up wall-clock seconds per stage; of several threads, those of all of them.
 
     Example:
         >>> times = StageTimes()
@@ -24,6 +25,7 @@ class StageTimes:
         """Start with no stage."""
         self._seconds: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._lock = Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -32,7 +34,12 @@ class StageTimes:
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
+            self.add(name, perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add ``seconds`` to stage ``name``; may be called from any thread."""
+        with self._lock:
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def seconds(self, name: str) -> float:

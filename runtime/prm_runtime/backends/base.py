@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.manifest import Manifest, Size
 from prm_runtime.preprocess import input_size
 
@@ -66,7 +66,13 @@ class Graph(Protocol):
 
 
 class Backend(Protocol):
-    """An inference engine."""
+    """An inference engine.
+
+    Attributes:
+        concurrent: Whether several threads may run its graphs at once, and outputs last.
+    """
+
+    concurrent: bool
 
     @property
     def description(self) -> str:

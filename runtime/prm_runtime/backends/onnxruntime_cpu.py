@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 
 class OnnxRuntimeGraph:
@@ -27,6 +27,8 @@ class OnnxRuntimeGraph:
 
 class OnnxRuntimeCpu:
     """ONNX Runtime with its CPU provider."""
+
+    concurrent = True
 
     def __init__(self, threads: int | None = None) -> None:
         """Choose the number of threads; ``None`` uses all physical cores."""

@@ -11,7 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 MAX_COMPILED_SHAPES = (
     8  # pictures of a folder come in few aspects; each costs memory and a second of compiling
@@ -56,6 +56,8 @@ class OpenVinoGraph:
 
 class OpenVino:
     """OpenVINO with its CPU device, in float32 so that results agree with other engines."""
+
+    concurrent = False  # one request per size, whose tensors are used again
 
     def __init__(self, threads: int | None = None) -> None:
         """Choose the number of threads; ``None`` uses all physical cores."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 NO_DRIVER = "no NVIDIA GPU can be used ({}): install NVIDIA's driver, or take --backend onnxruntime"
 
@@ -204,5 +204,6 @@ def open_cuda() -> Cuda:
     if find_spec("pycuda") is not None:
         return PyCuda()
     raise PrmError(
-        "engines need cuda-python (or PyCUDA), which is not installed; run: pip install cuda-python"
+        "arrays and engines on a GPU need cuda-python (or PyCUDA), which is not installed; "
+        "run: pip install cuda-python"
     )

@@ -21,12 +21,17 @@ class JsonLines:
 
     def __init__(self, path: str) -> None:
         """Open the file, or standard output for ``-``."""
+        self._name = path
         self._is_stdout = path == "-"
         if self._is_stdout:
             self._file: BinaryIO = sys.stdout.buffer
         else:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 (closed by close)
+
+    def __str__(self) -> str:
+        """What people call it."""
+        return "standard output" if self._is_stdout else self._name
 
     def write(self, result: Result) -> None:
         """Write one line.

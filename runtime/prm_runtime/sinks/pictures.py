@@ -23,6 +23,10 @@ class Overlays:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._names = FrameNames()
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._folder)
+
     def write(self, result: Result) -> None:
         """Write one picture."""
         image = result.overlay
@@ -41,6 +45,10 @@ class PrmHeatMaps:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._names = FrameNames()
+
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._folder)
 
     def write(self, result: Result) -> None:
         """Write one picture per instance: ``NAME_0_dog.jpg``, numbered from the best."""
