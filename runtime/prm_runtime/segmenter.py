@@ -171,11 +171,22 @@ class Segmenter:
         Raises:
             PrmError: As for one frame.
         """
-        called: Sequence[str | None] = names or [None] * len(frames)
         return [
-            self.retrieve(self._gather(frame, name, maps), (frame.shape[0], frame.shape[1]))
-            for frame, name, maps in zip(frames, called, self._respond(frames), strict=True)
+            self.retrieve(evidence, (frame.shape[0], frame.shape[1]))
+            for frame, evidence in zip(frames, self.evidences(frames, names), strict=True)
         ]
+
+    def evidences(
+        self, frames: Sequence[NDArray[np.uint8]], names: Sequence[str] | None = None
+    ) -> Iterator[Evidence]:
+        """The evidence of several frames one after the other, as :meth:`many` gathers it.
+
+        Raises:
+            PrmError: As for one frame.
+        """
+        called: Sequence[str | None] = names or [None] * len(frames)
+        for frame, name, maps in zip(frames, called, self._respond(frames), strict=True):
+            yield self._gather(frame, name, maps)
 
     def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""

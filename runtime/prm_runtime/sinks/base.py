@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prm_proposals.retrieval import Evidence
 from prm_runtime.console import PrmError
 from prm_runtime.draw import draw_instances
 from prm_runtime.instances import Instances
@@ -22,11 +23,19 @@ class SinkError(PrmError):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A frame, what was found in it, and the drawing of both, which sinks share."""
+    """A frame, what was found in it, and the drawing of both, which sinks share.
+
+    Attributes:
+        frame: The frame.
+        instances: What was found in it.
+        times: Seconds per stage of the run.
+        evidence: Class maps, peaks and PRMs of the frame, where they were kept.
+    """
 
     frame: Frame
     instances: Instances
     times: StageTimes
+    evidence: Evidence | None = None
 
     @cached_property
     def overlay(self) -> NDArray[np.uint8]:

@@ -16,6 +16,9 @@ from prm_runtime.sinks.base import Result, SinkError
 PICTURES_PER_SECOND = Fraction(1)  # the rate of a video made from still pictures
 TIME_BASE = Fraction(1, 90_000)  # every usual frame rate is a whole number of these
 
+# One fragment a frame: a process that is killed leaves a file that plays up to the last one written.
+CRASH_SAFE = {"movflags": "+frag_every_frame+empty_moov+delay_moov+default_base_moof"}
+
 
 class VideoFile:
     """Writes overlays as H.264, yuv420p, with the source's time stamps.
@@ -36,7 +39,9 @@ class VideoFile:
         """
         self._path = Path(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        options = {"movflags": "+faststart"} if self._path.suffix.lower() in {".mp4", ".mov", ".m4v"} else {}
+        options = {"flush_packets": "1"} | (
+            CRASH_SAFE if self._path.suffix.lower() in {".mp4", ".mov", ".m4v"} else {}
+        )
         try:
             self._container = av.open(path, "w", options=options)
             self._rate = fps or PICTURES_PER_SECOND
@@ -69,10 +74,12 @@ class VideoFile:
         return time
 
     def close(self) -> None:
-        """Encode what is still in the encoder and write the index, without which no player opens the file."""
-        if self._size is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        """Encode what is still in the encoder and write the index that players seek by."""
+        try:
+            if self._size is not None:
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
         if self._size is None:
             self._path.unlink(missing_ok=True)  # a video without a frame plays nowhere
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prm_runtime.console import PrmError
+from prm_runtime.sources.status import SourceStatus
 from prm_runtime.sources.uri import is_uri, plain_name
 
 
@@ -28,12 +30,15 @@ class Frame:
         source: The path or URI as given, never with credentials.
         index: Number of the frame in its source, from 0; a still picture has 0.
         time_s: Seconds since the source began, None for a still picture.
+        captured: When it was captured or decoded, on the clock of :func:`time.monotonic`; a result's latency
+            is the time since then.
     """
 
     image: NDArray[np.uint8]
     source: str
     index: int
     time_s: float | None
+    captured: float = field(default_factory=monotonic)
 
     @property
     def stem(self) -> str:
@@ -60,6 +65,11 @@ class Source(Protocol):
     fps: Fraction | None
     length: int | None
     problems: list[str]
+
+    @property
+    def status(self) -> SourceStatus:
+        """State and counts; may be read from any thread."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames; a part that cannot be read is added to ``problems`` and left out.

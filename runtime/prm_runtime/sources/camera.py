@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from prm_runtime.sources.base import Frame, SourceError
+from prm_runtime.sources.status import SourceState, SourceStatus, StatusKeeper
 
 
 class Camera:
@@ -25,6 +26,7 @@ class Camera:
         """
         self.name = str(index)  # what a user gave and what the results name
         self.problems: list[str] = []
+        self._keeper = StatusKeeper(self.name)
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             raise SourceError(
@@ -33,6 +35,11 @@ class Camera:
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not the oldest one waiting
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: Fraction | None = Fraction(rate).limit_denominator(1001) if rate > 0 else Fraction(30)
+
+    @property
+    def status(self) -> SourceStatus:
+        """State and counts so far."""
+        return self._keeper.status
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames until the camera stops.
@@ -48,9 +55,12 @@ class Camera:
                 if not arrived:
                     break
                 rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+                self._keeper.enter(SourceState.RUNNING)
+                self._keeper.count(frames=1)
                 yield Frame(rgb, self.name, index, monotonic() - start)
                 index += 1
         finally:
+            self._keeper.enter(SourceState.ENDED)
             self._capture.release()
         if index == 0:
             raise SourceError(f"camera {self.name}: delivers no pictures")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_runtime.sources.base import Frame, SourceError
+from prm_runtime.sources.status import SourceState, SourceStatus, StatusKeeper
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -50,7 +51,13 @@ class Pictures:
         self.name = name
         self.length: int | None = len(paths)
         self.problems: list[str] = []
+        self._keeper = StatusKeeper(self.name)
         self._paths = paths
+
+    @property
+    def status(self) -> SourceStatus:
+        """State and counts so far."""
+        return self._keeper.status
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the pictures; of several, those that cannot be read are skipped.
@@ -58,15 +65,20 @@ class Pictures:
         Raises:
             SourceError: If none can be read.
         """
+        self._keeper.enter(SourceState.RUNNING)
         for path in self._paths:
             try:
                 image = read_picture(path)
             except SourceError as error:
                 self.problems.append(str(error))
+                self._keeper.count(skipped=1)
                 if len(self.problems) == len(self._paths):
+                    self._keeper.enter(SourceState.ENDED, str(error))
                     raise
                 continue
+            self._keeper.count(frames=1)
             yield Frame(image, str(path), 0, None)
+        self._keeper.enter(SourceState.ENDED)
 
 
 def from_folder(folder: Path) -> Pictures:

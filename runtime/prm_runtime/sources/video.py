@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from prm_runtime.sources.base import Frame, SourceError
+from prm_runtime.sources.status import SourceState, SourceStatus, StatusKeeper
 from prm_runtime.sources.uri import is_uri, without_credentials
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 10.0
@@ -48,6 +49,7 @@ class Video:
         self.fps: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
         self.length: int | None = None if is_stream else self._expected_frames()
         self.problems: list[str] = []
+        self._keeper = StatusKeeper(self.name)
 
     def _expected_frames(self) -> int | None:
         if self._stream.frames:
@@ -55,6 +57,11 @@ class Video:
         if self._container.duration and self.fps:
             return round(self._container.duration / av.time_base * self.fps)
         return None
+
+    @property
+    def status(self) -> SourceStatus:
+        """State and counts so far."""
+        return self._keeper.status
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames, turned upright; damaged parts are skipped.
@@ -68,8 +75,11 @@ class Video:
                 # Containers without time stamps still have a rate.
                 time = decoded.time if decoded.time is not None else float(index / (self.fps or 25))
                 start = time if start is None else start
+                self._keeper.enter(SourceState.RUNNING)
+                self._keeper.count(frames=1)
                 yield Frame(_upright(decoded), self.name, index, time - start)
                 index += 1
+        self._keeper.enter(SourceState.ENDED)
         if index == 0:
             raise SourceError(f"{self.name}: no frame could be decoded; the video is damaged")
 
@@ -84,6 +94,7 @@ class Video:
             except StopIteration:
                 return
             except av.error.InvalidDataError:  # decoding threads report it some packets late
+                self._keeper.count(skipped=1)
                 self.problems.append(f"{self.name}: damaged near packet {position}")
             except (FFmpegError, OSError) as error:
                 reason = (error.strerror or type(error).__name__).lower()
