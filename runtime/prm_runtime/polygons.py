@@ -72,7 +72,9 @@ def _outlines(mask: NDArray[np.bool_]) -> list[list[Ring]]:
     contours, hierarchy = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     parts: dict[int, list[Ring]] = {}
     for n, contour in enumerate(contours):
-        ring = ((contour[:, 0].astype(np.int64) + 1) // 2).astype(np.float64)
+        corners = (contour[:, 0].astype(np.int64) + 1) // 2
+        moved = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+        ring = corners[moved].astype(np.float64)
         parent = int(hierarchy[0][n][3])
         parts.setdefault(n if parent < 0 else parent, []).append(ring)
     return sorted(parts.values(), key=lambda part: -cv2.contourArea(part[0].astype(np.float32)))

@@ -35,8 +35,11 @@ def _recovered(path: Path) -> str:
     journal = journal_path(target)
     if not journal.is_file():
         raise PrmError(f"{path}: expected an MCAP file or a journal (*{SUFFIX}), found neither")
-    kind = read_header(journal).get("kind", "")
-    if kind not in ASSEMBLIES:
+    header = read_header(journal)
+    if not header:
+        journal.unlink()
+        return f"{target}: the run was killed before its first frame"
+    if header.get("kind") not in ASSEMBLIES:
         raise PrmError(f"{journal} is no journal of prm-run; it begins with no known kind of results")
-    frames = finish(target, ASSEMBLIES[kind])
+    frames = finish(target, ASSEMBLIES[header["kind"]])
     return f"{target}: {frames} frames"

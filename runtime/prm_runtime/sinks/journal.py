@@ -1,7 +1,7 @@
 """Results that become one JSON file only when the last frame is known.
 
-While a run goes on they are lines of a journal beside that file. A run that was killed leaves the journal, and
-:func:`finish` makes the file of it as the run would have.
+While a run goes on they are lines of a journal beside that file. A run that was killed leaves the journal,
+and :func:`finish` makes the file of it as the run would have.
 """
 
 from __future__ import annotations

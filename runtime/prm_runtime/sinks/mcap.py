@@ -76,7 +76,7 @@ class McapFile:
         """Write the index and close; after an error the file ends with its last whole message."""
         try:
             if self._is_whole:
-                self._writer.finish()
+                self._writer.finish()  # type: ignore[no-untyped-call]
         finally:
             self._file.close()
 
@@ -144,7 +144,7 @@ def recover_mcap(path: Path) -> int:
                 pass  # the chunk that was being written
             except McapError as error:
                 raise SinkError(f"{path}: {error}") from error
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]
         output.close()
         aside.replace(path)
     except BaseException:
