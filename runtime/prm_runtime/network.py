@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ class Network:
 
     Attributes:
         batch: Frames that the forward graph takes at once.
+        turn: To be held from :meth:`respond` to the last :meth:`back_propagate` on what it returned, so that
+            threads take turns where the engine's memory serves one frame at a time.
 
     Raises:
         BundleError: If the graphs lack an output that is needed, or there is no fused graph.
@@ -41,6 +45,7 @@ class Network:
     ) -> None:
         manifest = bundle.manifest
         self.batch = manifest.batch
+        self.turn: AbstractContextManager[object] = nullcontext() if backend.concurrent else Lock()
         self._preprocessing = manifest.preprocessing
         self._stop_stride = manifest.peaks.stop_stride
         self._gains = [spec.name for spec in manifest.backprop.inputs if spec.name != "peaks"]
@@ -59,11 +64,7 @@ class Network:
         Args:
             frames: RGB, uint8 [H, W, 3] each; neighbours that become images of one size share a batch.
 
-        Raises:
-            PrmError: If one is no such array.
         """
-        for frame in frames:
-            _check_frame(frame)
         images = [preprocess(frame, self._preprocessing) for frame in frames]
         found: list[Maps] = []
         groups = list(batches(images, self.batch))
@@ -112,11 +113,6 @@ def batches(images: Sequence[NDArray[Any]], size: int) -> Iterator[Sequence[NDAr
         alike = list(group)
         for start in range(0, len(alike), size):
             yield alike[start : start + size]
-
-
-def _check_frame(frame: NDArray[np.uint8]) -> None:
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-        raise PrmError(f"a frame must be RGB, uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
 
 
 def _compile(bundle: Bundle, file: str, backend: Backend, use: GraphUse) -> Graph:

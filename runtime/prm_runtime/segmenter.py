@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,14 +25,24 @@ from prm_runtime.backends import Backend, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.console import PrmError
+from prm_runtime.host_frame import FrameLike, HostFrames
 from prm_runtime.instances import Instances, mask_boxes
 from prm_runtime.manifest import MASK_LOGITS
+from prm_runtime.masks import check_room, frame_masks
 from prm_runtime.network import Maps, Network
+from prm_runtime.stream import FrameT, segment_stream
 from prm_runtime.timing import StageTimes
 
 
 class Segmenter:
     """Finds instances in frames. Frames are independent: equal frames give equal results.
+
+    Several threads may call one segmenter at once. On backends that say so (``backend.concurrent``) their
+    frames run side by side; on the others the network takes them in turn, and the rest of the work runs side
+    by side. A proposal source of your own has to be safe to call from several threads, as all of ours are.
+    Nothing is shared between segmenters.
+
+    A segmenter is a context manager; leaving it, or :meth:`close`, gives back the engine's memory.
 
     Attributes:
         classes: Names of the classes.
@@ -42,8 +52,8 @@ class Segmenter:
         times: Seconds per stage, added up over all frames.
 
     Example:
-        >>> segmenter = Segmenter.open()
-        >>> instances = segmenter(frame)  # uint8 RGB [H, W, 3]
+        >>> with Segmenter.open() as segmenter:
+        ...     instances = segmenter(frame)  # uint8 RGB [H, W, 3]
         >>> instances.labels
         ['dog', 'person']
     """
@@ -88,10 +98,12 @@ class Segmenter:
         self._generator = (
             proposals if isinstance(proposals, ProposalGenerator) else ProposalGenerator(manifest.proposals)
         )
-        self._proposals = proposals or self._generator
-        self._features = self._proposals.feature_names
-        self._network = Network(bundle, backend, self._features, fused=fused)
-        self.batch = self._network.batch
+        source = proposals or self._generator
+        self._features = source.feature_names
+        network = Network(bundle, backend, self._features, fused=fused)
+        self._engines: tuple[Network, ProposalSource] | None = (network, source)
+        self._host_frame = HostFrames()
+        self.batch = network.batch
         self._retrieval = create_retrieval(self.settings)
 
     @classmethod
@@ -147,21 +159,43 @@ class Segmenter:
             fused=fused,
         )
 
-    def __call__(self, frame: NDArray[np.uint8], name: str | None = None) -> Instances:
+    def close(self) -> None:
+        """Let go of the engine; what other threads are running finishes, further frames are refused."""
+        self._engines = None
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __call__(
+        self, frame: FrameLike, name: str | None = None, *, out: NDArray[np.bool_] | None = None
+    ) -> Instances:
         """Find the instances in one frame.
 
         Args:
-            frame: RGB (not OpenCV's BGR), uint8 [H, W, 3], any size.
+            frame: RGB (not OpenCV's BGR), uint8 [H, W, 3], any size, in the host's memory or a GPU's, see
+                :class:`~prm_runtime.host_frame.HostFrames`.
             name: What files about this frame are called; only galleries from a folder need it.
+            out: Room for masks, bool [N, H, W]: the masks of the N best instances are written there, the
+                others are left out, and the ``masks`` of the result are the part of it that was written.
 
         Raises:
-            PrmError: If ``frame`` is not such an array, or there are no usable proposals for it.
+            PrmError: If ``frame`` or ``out`` is not such an array, there are no usable proposals for it, or
+                the segmenter is closed.
         """
-        return self.retrieve(self.evidence(frame, name), (frame.shape[0], frame.shape[1]))
+        pixels = self._host_frame(frame)
+        size = (pixels.shape[0], pixels.shape[1])
+        if out is not None:
+            check_room(out, size)
+        return self.retrieve(self.evidence(pixels, name), size, out=out)
 
-    def many(
-        self, frames: Sequence[NDArray[np.uint8]], names: Sequence[str] | None = None
-    ) -> list[Instances]:
+    def many(self, frames: Sequence[FrameLike], names: Sequence[str] | None = None) -> list[Instances]:
         """Find the instances in several frames: as one by one, but the network runs on batches.
 
         Args:
@@ -171,100 +205,154 @@ class Segmenter:
         Raises:
             PrmError: As for one frame.
         """
+        pixels = [self._host_frame(frame) for frame in frames]
         return [
-            self.retrieve(evidence, (frame.shape[0], frame.shape[1]))
-            for frame, evidence in zip(frames, self.evidences(frames, names), strict=True)
+            self.retrieve(evidence, (image.shape[0], image.shape[1]))
+            for image, evidence in zip(pixels, self.evidences(pixels, names), strict=True)
         ]
 
+    def segment_stream(
+        self, frames: AsyncIterable[FrameT] | Iterable[FrameT], *, ahead: int = 2
+    ) -> AsyncIterator[tuple[FrameT, Instances]]:
+        """Find the instances in a stream of frames without blocking the event loop.
+
+        Args:
+            frames: Frames as for a call, from an asynchronous iterator or a plain one, which is then read in
+                a thread.
+            ahead: Most frames that were read but not yet handed out. A source that is faster waits; one that
+                must not wait, such as a camera, has to drop frames itself.
+
+        Yields:
+            Each frame with its instances, in order.
+
+        Raises:
+            PrmError: As for one frame, and if ``ahead`` is less than 1; after it the stream has ended.
+
+        Example:
+            >>> async for frame, instances in segmenter.segment_stream(camera):
+            ...     print(instances.labels)
+        """
+        return segment_stream(self, frames, ahead)
+
+    def responses(self, frame: FrameLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
+        network, _ = self._opened()
+        pixels = self._host_frame(frame)
+        with network.turn, self.times.stage("forward"):
+            (maps,) = network.respond([pixels])
+            return maps["class_maps"][0], maps["class_scores"][0]
+
+    def evidence(self, frame: FrameLike, name: str | None = None) -> Evidence:
+        """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
+        (evidence,) = self.evidences([frame], None if name is None else [name])
+        return evidence
+
     def evidences(
-        self, frames: Sequence[NDArray[np.uint8]], names: Sequence[str] | None = None
+        self, frames: Sequence[FrameLike], names: Sequence[str] | None = None
     ) -> Iterator[Evidence]:
         """The evidence of several frames one after the other, as :meth:`many` gathers it.
+
+        The network runs on all frames before the first is handed out.
 
         Raises:
             PrmError: As for one frame.
         """
+        pixels = [self._host_frame(frame) for frame in frames]
+        network, source = self._opened()
         called: Sequence[str | None] = names or [None] * len(frames)
-        for frame, name, maps in zip(frames, called, self._respond(frames), strict=True):
-            yield self._gather(frame, name, maps)
+        with network.turn:
+            with self.times.stage("forward"):
+                found = network.respond(pixels)
+            peaks = [self._peaks(network, image, maps) for image, maps in zip(pixels, found, strict=True)]
+        for image, name, maps, (live, prms) in zip(pixels, called, found, peaks, strict=True):
+            yield self._gather(source, image, name, maps, live, prms)
 
-    def responses(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
-        (maps,) = self._respond([frame])
-        return maps["class_maps"][0], maps["class_scores"][0]
-
-    def evidence(self, frame: NDArray[np.uint8], name: str | None = None) -> Evidence:
-        """Everything that the instances of a frame are retrieved from: peaks, their PRMs and proposals."""
-        (maps,) = self._respond([frame])
-        return self._gather(frame, name, maps)
-
-    def _respond(self, frames: Sequence[NDArray[np.uint8]]) -> list[Maps]:
-        with self.times.stage("forward"):
-            return self._network.respond(frames)
-
-    def _gather(self, frame: NDArray[np.uint8], name: str | None, maps: Maps) -> Evidence:
-        """The evidence of a frame from the network's outputs for it."""
-        class_maps, class_scores = maps["class_maps"][0], maps["class_scores"][0]
-        peaks, peak_scores = maps["peaks"][0], maps["peak_scores"][0]
-        live = live_peaks(peaks, peak_scores, class_maps, class_scores, self.settings)
+    def _peaks(
+        self, network: Network, frame: NDArray[np.uint8], maps: Maps
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The live rows of a frame's peak table and their PRMs."""
+        peaks, class_maps = maps["peaks"][0], maps["class_maps"][0]
+        live = live_peaks(peaks, maps["peak_scores"][0], class_maps, maps["class_scores"][0], self.settings)
         with self.times.stage("back-propagation"):
-            prms = self._network.back_propagate(peaks, live, maps, (frame.shape[0], frame.shape[1]))
+            return live, network.back_propagate(peaks, live, maps, (frame.shape[0], frame.shape[1]))
+
+    def _gather(
+        self,
+        source: ProposalSource,
+        frame: NDArray[np.uint8],
+        name: str | None,
+        maps: Maps,
+        live: NDArray[np.int64],
+        prms: NDArray[np.float32],
+    ) -> Evidence:
+        """The evidence of a frame from the network's outputs for it."""
         with self.times.stage("proposals"), _errors_for_people():
             graph = self._generator.regions(frame)
             features = {feature: maps[feature][0] for feature in self._features}
-            gallery = self._proposals(Picture(frame, graph, features, name))
+            gallery = source(Picture(frame, graph, features, name))
         mask_logits = None
         if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):
                 mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
         return Evidence(
-            class_maps, class_scores, peaks[live], peak_scores[live], prms, graph, gallery, mask_logits
+            maps["class_maps"][0],
+            maps["class_scores"][0],
+            maps["peaks"][0][live],
+            maps["peak_scores"][0][live],
+            prms,
+            graph,
+            gallery,
+            mask_logits,
         )
 
-    def retrieve(self, evidence: Evidence, frame_size: tuple[int, int]) -> Instances:
-        """Retrieve the instances from the evidence of a frame of ``frame_size`` (height, width) pixels."""
+    def _opened(self) -> tuple[Network, ProposalSource]:
+        engines = self._engines  # read once: another thread may close
+        if engines is None:
+            raise PrmError("the segmenter is closed; open another one with Segmenter.open")
+        return engines
+
+    def retrieve(
+        self,
+        evidence: Evidence,
+        frame_size: tuple[int, int],
+        *,
+        out: NDArray[np.bool_] | None = None,
+    ) -> Instances:
+        """Retrieve the instances from the evidence of a frame of ``frame_size`` (height, width) pixels.
+
+        Args:
+            evidence: What :meth:`evidence` returned.
+            frame_size: Height and width of the frame.
+            out: Room for masks, as for a call.
+        """
+        if out is not None:
+            check_room(out, frame_size)
         with self.times.stage("retrieval"):
             found = self._retrieval(evidence)
             scores = probability(found.scores, self.settings)
             keep = scores >= self._min_score
             if self._wanted is not None:
                 keep &= np.isin(found.class_ids, self._wanted)
-            masks = frame_masks(found.members[keep], evidence.graph.labels, frame_size)
+            if out is not None:
+                keep &= keep.cumsum() <= len(out)
+            masks = frame_masks(found.members[keep], evidence.graph.labels, frame_size, out)
             cells = evidence.peaks[found.peak_indices[keep], 1:]
             grid = (evidence.class_maps.shape[1], evidence.class_maps.shape[2])
             peaks = cell_centres(cells, grid, frame_size, self.settings.map_shift).astype(np.float32)
             prms = found.instance_prms(evidence.prms, self.settings.merge_prms)[keep]
             seen = masks.any(axis=(1, 2))
+            if not seen.all():
+                masks[: seen.sum()] = masks[seen]
+            masks = masks[: seen.sum()]
             return Instances(
                 classes=self.classes,
                 class_ids=found.class_ids[keep][seen],
                 scores=scores[keep][seen],
                 peaks=peaks[seen],
-                boxes=mask_boxes(masks[seen]),
-                masks=masks[seen],
+                boxes=mask_boxes(masks),
+                masks=masks,
                 prms=prms[seen],
             )
-
-
-def frame_masks(
-    members: NDArray[np.bool_], labels: NDArray[np.int32], frame_size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Masks in frame resolution of unions of superpixels, with smooth edges.
-
-    Args:
-        members: Superpixels of each instance, bool [n, K].
-        labels: Superpixel of each pixel of the label grid, int32 [h, w].
-        frame_size: (H, W).
-
-    Returns:
-        bool [n, H, W]: the 0/1 mask, interpolated bilinearly and cut at 0.5.
-    """
-    height, width = frame_size
-    masks = np.empty((len(members), height, width), np.bool_)
-    for mask, union in zip(masks, members, strict=True):
-        grid = union.astype(np.uint8)[labels] * np.uint8(255)
-        mask[:] = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR) > 127
-    return masks
 
 
 @contextmanager

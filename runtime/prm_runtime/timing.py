@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import perf_counter
 
 STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "draw", "write")
 
 
 class StageTimes:
-    """Adds up wall-clock seconds per stage.
+    """Adds up wall-clock seconds per stage; of several threads, those of all of them.
 
     Example:
         >>> times = StageTimes()
@@ -24,6 +25,7 @@ class StageTimes:
         """Start with no stage."""
         self._seconds: dict[str, float] = {}
         self._counts: dict[str, int] = {}
+        self._lock = Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -32,8 +34,10 @@ class StageTimes:
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + perf_counter() - start
-            self._counts[name] = self._counts.get(name, 0) + 1
+            seconds = perf_counter() - start
+            with self._lock:
+                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+                self._counts[name] = self._counts.get(name, 0) + 1
 
     def seconds(self, name: str) -> float:
         """Total seconds spent in a stage; 0 if it never ran."""

@@ -43,6 +43,7 @@ def prms_of(gain: NDArray[np.float32], peaks: NDArray[np.int64] = PEAKS) -> NDAr
 class HostBackend:
     """All engines of one :class:`HostCuda`."""
 
+    concurrent = False
     description = "no GPU"
 
     def __init__(self) -> None:

@@ -16,7 +16,8 @@ from tests.fixtures.colour_blobs import BLOBS, draw_blobs
 from prm_runtime.bundle import Bundle, BundleError, write_bundle
 from prm_runtime.console import PrmError
 from prm_runtime.instances import Instances
-from prm_runtime.segmenter import Segmenter, frame_masks
+from prm_runtime.masks import frame_masks
+from prm_runtime.segmenter import Segmenter
 
 
 def assert_identical(a: Instances, b: Instances) -> None:

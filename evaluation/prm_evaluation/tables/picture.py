@@ -14,7 +14,7 @@ from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.retrieval import create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_runtime.console import PrmError
-from prm_runtime.segmenter import frame_masks
+from prm_runtime.masks import frame_masks
 from prm_runtime.sources.pictures import read_picture
 
 

@@ -66,7 +66,13 @@ class Graph(Protocol):
 
 
 class Backend(Protocol):
-    """An inference engine."""
+    """An inference engine.
+
+    Attributes:
+        concurrent: Whether several threads may run its graphs at once, and outputs last.
+    """
+
+    concurrent: bool
 
     @property
     def description(self) -> str:

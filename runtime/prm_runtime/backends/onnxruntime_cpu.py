@@ -28,6 +28,8 @@ class OnnxRuntimeGraph:
 class OnnxRuntimeCpu:
     """ONNX Runtime with its CPU provider."""
 
+    concurrent = True
+
     def __init__(self, threads: int | None = None) -> None:
         """Choose the number of threads; ``None`` uses all physical cores."""
         self._options = onnxruntime.SessionOptions()

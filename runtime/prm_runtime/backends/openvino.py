@@ -57,6 +57,8 @@ class OpenVinoGraph:
 class OpenVino:
     """OpenVINO with its CPU device, in float32 so that results agree with other engines."""
 
+    concurrent = False  # one request per size, whose tensors are used again
+
     def __init__(self, threads: int | None = None) -> None:
         """Choose the number of threads; ``None`` uses all physical cores."""
         self._core = openvino.Core()

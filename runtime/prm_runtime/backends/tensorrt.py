@@ -16,6 +16,8 @@ from prm_runtime.engines.run import EngineGraph
 class TensorRt:
     """Engines on an NVIDIA GPU."""
 
+    concurrent = False  # a context and its memory serve one run at a time
+
     def __init__(
         self, threads: int | None = None, *, flavor: str = "tensorrt", precision: str = AS_EXPORTED
     ) -> None:

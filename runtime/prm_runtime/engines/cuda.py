@@ -204,5 +204,6 @@ def open_cuda() -> Cuda:
     if find_spec("pycuda") is not None:
         return PyCuda()
     raise PrmError(
-        "engines need cuda-python (or PyCUDA), which is not installed; run: pip install cuda-python"
+        "arrays and engines on a GPU need cuda-python (or PyCUDA), which is not installed; "
+        "run: pip install cuda-python"
     )
