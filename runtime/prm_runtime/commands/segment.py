@@ -18,7 +18,7 @@ from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import Summary, run_pipeline
 from prm_runtime.report import findings, progress_bar, stage_table, summary_line
 from prm_runtime.segmenter import Segmenter
-from prm_runtime.sinks import JsonLines, Overlays, PrmHeatMaps, Result, Sink, VideoFile, Window
+from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
 from prm_runtime.sources import Source, open_source
 
 EXIT_SOME_UNREADABLE = 3
@@ -41,6 +41,27 @@ def segment(
     save_images: Annotated[str | None, typer.Option(metavar="DIR", help="Write a picture per frame.")] = None,
     save_prm: Annotated[
         str | None, typer.Option(metavar="DIR", help="Write each instance's Peak Response Map.")
+    ] = None,
+    save_labels: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write a data set of pseudo-labels, see --format.")
+    ] = None,
+    label_format: Annotated[
+        LabelFormat, typer.Option("--format", help="Format of --save-labels.")
+    ] = LabelFormat.COCO,
+    save_coco: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write COCO results, a JSON list with RLE masks.")
+    ] = None,
+    coco_ids: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="COCO annotations whose ids of pictures and categories --save-coco takes."
+        ),
+    ] = None,
+    save_mcap: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write an MCAP recording for Foxglove.")
+    ] = None,
+    callback: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="Call a function with each result.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
     min_score: Annotated[
@@ -85,7 +106,11 @@ def segment(
     Exit codes: 0 all done, 1 error, 2 wrong usage, 3 done but parts of the source could not be read,
     130 or 143 interrupted (files are finished). --debug shows tracebacks.
     """
-    _refuse_overwriting(source, [save_json, save_video])
+    outputs = Outputs(
+        save_json, save_video, save_images, save_prm, save_labels, label_format, save_coco, coco_ids,
+        save_mcap, callback,
+    )  # fmt: skip
+    _refuse_overwriting(source, outputs.files)
     bundle = Bundle.open(model or shipped_bundle(), require_signature=require_signature)
     names = bundle.manifest.classes
     wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
@@ -101,7 +126,7 @@ def segment(
         fused=fused,
         require_signature=require_signature,
     )
-    sinks = _open_sinks(save_json, save_video, save_images, save_prm, frames)
+    sinks = open_sinks(outputs, frames.fps, names)
     window = Window(hold=frames.fps is None) if show else None
     if window:
         sinks.append(window)
@@ -123,25 +148,6 @@ def segment(
         raise typer.Exit(interrupts.exit_code)
     if frames.problems:
         raise typer.Exit(EXIT_SOME_UNREADABLE)
-
-
-def _open_sinks(
-    save_json: str | None,
-    save_video: str | None,
-    save_images: str | None,
-    save_prm: str | None,
-    source: Source,
-) -> list[Sink]:
-    sinks: list[Sink] = []
-    if save_json:
-        sinks.append(JsonLines(save_json))
-    if save_video:
-        sinks.append(VideoFile(save_video, source.fps))
-    if save_images:
-        sinks.append(Overlays(save_images))
-    if save_prm:
-        sinks.append(PrmHeatMaps(save_prm))
-    return sinks
 
 
 def _refuse_overwriting(source: str, outputs: Sequence[str | None]) -> None:
