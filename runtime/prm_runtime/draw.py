@@ -115,15 +115,29 @@ def draw_prm(image: NDArray[np.uint8], prm: NDArray[np.float32]) -> NDArray[np.u
     Returns:
         RGB, uint8 [H, W, 3]; the frame is dimmed, the response runs from black over red to white.
     """
-    height, width = image.shape[:2]
-    # The 99.5th percentile, not the maximum: single cells hold far more than their neighbours.
-    tiny = float(np.finfo(np.float32).tiny)
-    level = max(float(np.percentile(prm, 99.5)), float(prm.max()) / 20, tiny)
-    heat = np.clip(cv2.resize(prm, (width, height), interpolation=cv2.INTER_LINEAR) / level, 0, 1)
+    heat = prm_heat(prm, (image.shape[0], image.shape[1]))
     coloured = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_HOT)
     dimmed = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     blended = cv2.addWeighted(dimmed, 0.35, cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), 0.9, 0)
     return np.asarray(blended, dtype=np.uint8)
+
+
+def prm_heat(prm: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A Peak Response Map as it is shown, on another grid.
+
+    Args:
+        prm: float32 [h2, w2].
+        size: The grid (h, w).
+
+    Returns:
+        float32 [h, w] in 0..1.
+    """
+    # The 99.5th percentile, not the maximum: single cells hold far more than their neighbours.
+    tiny = float(np.finfo(np.float32).tiny)
+    level = max(float(np.percentile(prm, 99.5)), float(prm.max()) / 20, tiny)
+    method = cv2.INTER_AREA if prm.shape[0] > size[0] else cv2.INTER_LINEAR
+    heat = cv2.resize(prm, size[::-1], interpolation=method) / level
+    return np.asarray(np.clip(heat, 0, 1), dtype=np.float32)
 
 
 def _unit(image: NDArray[np.uint8]) -> float:

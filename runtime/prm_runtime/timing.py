@@ -34,10 +34,13 @@ class StageTimes:
         try:
             yield
         finally:
-            seconds = perf_counter() - start
-            with self._lock:
-                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-                self._counts[name] = self._counts.get(name, 0) + 1
+            self.add(name, perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add ``seconds`` to stage ``name``; may be called from any thread."""
+        with self._lock:
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def seconds(self, name: str) -> float:
         """Total seconds spent in a stage; 0 if it never ran."""

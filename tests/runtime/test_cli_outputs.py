@@ -70,7 +70,7 @@ def test_a_callback_that_is_none_is_refused(
     assert message in result.err
 
 
-def test_a_callback_that_fails_ends_the_run_and_the_files_are_finished(
+def test_a_callback_that_fails_is_named_and_the_files_go_on(
     prm_run: PrmRun, colour_bundle: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing.py").write_text(
@@ -80,9 +80,9 @@ def test_a_callback_that_fails_ends_the_run_and_the_files_are_finished(
     result = prm_run(
         clip, "--model", colour_bundle, "--callback", "failing:on_result", "--save-coco", "r.json"
     )
-    assert result.code == 1
+    assert result.code == 3
     assert f"the callback failed at frame 1 of {clip}: RuntimeError: no arm" in result.err
-    assert {entry["image_id"] for entry in json.loads(Path("r.json").read_text())} == {1, 2}
+    assert {entry["image_id"] for entry in json.loads(Path("r.json").read_text())} == {1, 2, 3}
 
 
 def test_a_killed_run_is_recovered(prm_run: PrmRun, colour_bundle: Path, tmp_path: Path) -> None:

@@ -28,11 +28,12 @@ def test_the_table_shows_the_stages_that_ran() -> None:
     with times.stage("proposals"):
         time.sleep(0.002)
     console = Console(file=StringIO(), width=80)
-    console.print(stage_table(times, 1))
+    console.print(stage_table(times, Summary(1, elapsed_s=0.5)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "proposals" in text
     assert "100 %" in text
     assert "draw" not in text
+    assert "2.0 fps" in text
 
 
 def test_summary_line() -> None:

@@ -87,7 +87,7 @@ def test_missing_sources(tmp_path: Path) -> None:
 
 def test_a_missing_camera() -> None:
     with pytest.raises(SourceError, match="camera 97: cannot be opened"):
-        open_source("97")
+        list(open_source("97"))
 
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30000, 1001)])
@@ -173,7 +173,7 @@ def test_credentials_are_taken_out(uri: str, expected: str) -> None:
 
 def test_a_stream_that_cannot_be_reached_is_named_without_its_password() -> None:
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/live: cannot be reached") as caught:
-        open_source("http://admin:secret@127.0.0.1:9/live")
+        list(open_source("http://admin:secret@127.0.0.1:9/live"))
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
@@ -15,19 +17,26 @@ from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
 from prm_runtime.interrupts import Interrupts
-from prm_runtime.pipeline import Summary, run_pipeline
-from prm_runtime.report import findings, progress_bar, stage_table, summary_line
+from prm_runtime.pipeline import run_pipeline
+from prm_runtime.report import findings, print_summary, progress_bar, status_line
 from prm_runtime.segmenter import Segmenter
+from prm_runtime.serve.about import About
+from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
-from prm_runtime.sources import Source, open_source
+from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
+from prm_runtime.sources.pipe import RawFormat
 
-EXIT_SOME_UNREADABLE = 3
-MAX_PROBLEMS = 20  # a damaged stream can have thousands
+EXIT_INCOMPLETE = 3
 
 
 def segment(
+    context: typer.Context,
     source: Annotated[
-        str, typer.Argument(help="Picture, folder, quoted glob, video file, camera number or stream URI.")
+        list[str],
+        typer.Argument(
+            help="Picture, folder, quoted glob, video file, MCAP recording, camera number or path, stream "
+            "URI, or - for raw frames on standard input; several at once take turns."
+        ),
     ],
     model: Annotated[
         Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
@@ -64,6 +73,18 @@ def segment(
         str | None, typer.Option(metavar="MODULE:FUNCTION", help="Call a function with each result.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve a live page, /metrics and /healthz there; a PORT alone is for this computer only, "
+            "other hosts ask for a token.",
+        ),
+    ] = None,
+    serve_hold: Annotated[
+        bool,
+        typer.Option("--serve-hold/--no-serve-hold", help="Keep the page up after the source, until Ctrl-C."),
+    ] = True,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -100,11 +121,40 @@ def segment(
         Path | None,
         typer.Option(metavar="KEY.pub", help="Run the bundle only if it is signed with this public key."),
     ] = None,
+    stdin_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size of the raw frames on standard input.")
+    ] = None,
+    stdin_format: Annotated[
+        Literal["rgb24", "bgr24"], typer.Option(help="Pixels of the raw frames on standard input.")
+    ] = "rgb24",
+    stall_after: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            help="A live source without a frame for so long is stalled; after twice as long it is opened "
+            "again.",
+        ),
+    ] = 5.0,
+    retry_for: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Give a lost live source up after so long; default: never."
+        ),
+    ] = None,
+    decoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What decodes video: software, auto (the first hardware decoder that opens it), or one of "
+            "FFmpeg's, such as cuda, vaapi, qsv or videotoolbox.",
+        ),
+    ] = "software",
 ) -> None:
     """Find instances and draw, save or show them.
 
-    Exit codes: 0 all done, 1 error, 2 wrong usage, 3 done but parts of the source could not be read,
-    130 or 143 interrupted (files are finished). --debug shows tracebacks.
+    Exit codes: 0 all done, 1 error, 2 wrong usage, 3 done but parts of the sources could not be read or a
+    result not be written, 130 or 143 interrupted (files are finished). --debug shows tracebacks.
     """
     outputs = Outputs(
         save_json, save_video, save_images, save_prm, save_labels, label_format, save_coco, coco_ids,
@@ -114,7 +164,14 @@ def segment(
     bundle = Bundle.open(model or shipped_bundle(), require_signature=require_signature)
     names = bundle.manifest.classes
     wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
-    frames = open_source(source)
+    sources = open_sources(
+        source,
+        SourceOptions(
+            Patience(stall_after, retry_for),
+            decoder,
+            None if stdin_size is None else RawFormat.parse(stdin_size, stdin_format),
+        ),
+    )
     segmenter = Segmenter.open(
         bundle.path,
         backend,
@@ -126,41 +183,58 @@ def segment(
         fused=fused,
         require_signature=require_signature,
     )
-    sinks = open_sinks(outputs, frames.fps, names)
-    window = Window(hold=frames.fps is None) if show else None
+    sinks = open_sinks(outputs, sources, names)
+    are_still = all(one.is_still for one in sources)
+    window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
+    page = None
+    if serve:
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
+        sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
-        task = progress.add_task(escape(frames.name), total=frames.length)
+        task = progress.add_task(escape(_title(sources)), total=_total(sources))
+        for one in sources:
+            one.keeper.listen(partial(_tell, progress.console))
 
         def on_result(result: Result) -> None:
-            if not sinks and frames.fps is None:
+            if not sinks and are_still:
                 typer.echo(findings(result))
             progress.advance(task)
 
         def should_stop() -> bool:
             return interrupts.received is not None or (window is not None and window.is_closed)
 
-        summary = run_pipeline(segmenter, frames, sinks, should_stop=should_stop, on_result=on_result)
-    _report(segmenter, frames, summary)
+        summary = run_pipeline(segmenter, sources, sinks, should_stop=should_stop, on_result=on_result)
+    print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code)
-    if frames.problems:
-        raise typer.Exit(EXIT_SOME_UNREADABLE)
+    if page and serve_hold:
+        hold(page)
+    if summary.problems or any(one.problems for one in sources):
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _refuse_overwriting(source: str, outputs: Sequence[str | None]) -> None:
-    for output in outputs:
-        if output and Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
-            raise PrmError(f"{output} is the source itself; choose another file to write to")
+def _refuse_overwriting(sources: Sequence[str], outputs: Sequence[str | None]) -> None:
+    for source in sources:
+        for output in outputs:
+            if output and Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
+                raise PrmError(f"{output} is the source itself; choose another file to write to")
 
 
-def _report(segmenter: Segmenter, source: Source, summary: Summary) -> None:
-    for problem in source.problems[:MAX_PROBLEMS]:
-        stderr.print("[yellow]skipped:[/]", escape(problem), highlight=False, soft_wrap=True)
-    if len(source.problems) > MAX_PROBLEMS:
-        stderr.print(f"[yellow]skipped:[/] {len(source.problems) - MAX_PROBLEMS} more")
-    stderr.print(escape(summary_line(summary)), highlight=False, soft_wrap=True)
-    stderr.print(stage_table(segmenter.times, summary.frames))
-    stderr.print(escape(segmenter.backend.description), highlight=False)
+def _title(sources: Sequence[Source]) -> str:
+    return sources[0].name if len(sources) == 1 else f"{len(sources)} sources"
+
+
+def _total(sources: Sequence[Source]) -> int | None:
+    """Frames of all sources, None where one does not know."""
+    lengths = [source.length for source in sources]
+    return sum(length for length in lengths if length) if all(lengths) else None
+
+
+def _tell(console: Console, status: SourceStatus) -> None:
+    """Say that a live source is away, or back."""
+    if status.error is not None or status.reconnects:
+        console.print(escape(status_line(status)), highlight=False, soft_wrap=True)

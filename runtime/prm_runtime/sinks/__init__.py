@@ -8,6 +8,7 @@ from prm_runtime.sinks.json_lines import JsonLines
 from prm_runtime.sinks.open import LabelFormat, Outputs, open_sinks
 from prm_runtime.sinks.pictures import Overlays, PrmHeatMaps
 from prm_runtime.sinks.video import VideoFile
+from prm_runtime.sinks.videos import VideoPerSource
 from prm_runtime.sinks.window import Window
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Sink",
     "SinkError",
     "VideoFile",
+    "VideoPerSource",
     "Window",
     "open_sinks",
 ]

@@ -45,6 +45,10 @@ class Callback:
             raise SinkError(f"{name} is no function, it is of type {type(function).__name__}")
         return cls(function)
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return f"callback {getattr(self._function, '__qualname__', self._function)}"
+
     def write(self, result: Result) -> None:
         """Call the function.
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from prm_runtime.console import PrmError
 from prm_runtime.conversions import coco_annotations
 from prm_runtime.polygons import mask_polygons
-from prm_runtime.sinks.base import Result
+from prm_runtime.sinks.base import Result, SinkError
 from prm_runtime.sinks.files import make_folder
 from prm_runtime.sinks.journal import Journal, Record
 from prm_runtime.sinks.pictures import FrameNames, write_picture
@@ -38,6 +38,10 @@ class CocoDataset:
         self._journal = Journal(target, {"kind": DATASET, "categories": categories})
         self._names = FrameNames()
         self._count = 0
+
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._journal.target)
 
     def write(self, result: Result) -> None:
         """Write the picture, then its record."""
@@ -87,11 +91,15 @@ class CocoResults:
         self._journal = Journal(Path(path), {"kind": RESULTS})
         self._count = 0
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._journal.target)
+
     def write(self, result: Result) -> None:
         """Write the instances of one frame.
 
         Raises:
-            PrmError: If the picture has no number.
+            SinkError: If the picture has no number.
         """
         with result.times.stage("write"):
             self._count += 1
@@ -136,10 +144,10 @@ class CocoIds:
         """The number of a picture.
 
         Raises:
-            PrmError: If there is none.
+            SinkError: If there is none.
         """
         if file_name not in self._images:
-            raise PrmError(f"{self._path} lists no picture {file_name}; give the file of these pictures")
+            raise SinkError(f"{self._path} lists no picture {file_name}; give the file of these pictures")
         return self._images[file_name]
 
     def category_ids(self, classes: Sequence[str]) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from prm_runtime.sinks.base import SinkError
@@ -13,15 +12,15 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write a file aside and rename it, so that there is the old file or the new one and never a part.
 
     Raises:
-        SinkError: If it cannot be written; what was there before is untouched.
+        OSError: If it cannot be written; what was there before is untouched.
     """
     aside = path.with_name(f".{path.name}.part")
     try:
         aside.write_bytes(content)
         aside.replace(path)
-    except OSError as error:
+    except OSError:
         aside.unlink(missing_ok=True)
-        raise SinkError(f"{path}: cannot be written ({_reason(error)}); no part of it was") from error
+        raise
 
 
 def make_folder(path: Path) -> Path:
@@ -66,19 +65,17 @@ class AppendFile:
         """Append a record.
 
         Raises:
-            SinkError: If it does not fit; the records before it are whole.
+            OSError: If it does not fit; the records before it are whole.
         """
         try:
             rest = memoryview(record)
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.truncate(self._file.fileno(), self._end)
+        except OSError:
+            with contextlib.suppress(OSError):  # a pipe or a device cannot be cut
+                self._file.truncate(self._end)
                 self._file.seek(self._end)
-            raise SinkError(
-                f"{self.path}: cannot be written ({_reason(error)}); what was written before is whole"
-            ) from error
+            raise
         self._end += len(record)
         return len(record)
 

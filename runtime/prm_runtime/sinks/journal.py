@@ -27,7 +27,11 @@ def journal_path(target: Path) -> Path:
 
 
 class Journal:
-    """Takes one record per frame."""
+    """Takes one record per frame.
+
+    Attributes:
+        target: The file that is made of it in the end.
+    """
 
     def __init__(self, target: Path, header: Record) -> None:
         """Begin a journal.
@@ -39,7 +43,7 @@ class Journal:
         Raises:
             SinkError: If a run was killed that wrote the same file, or one still does.
         """
-        self._target = target
+        self.target = target
         path = journal_path(target)
         if path.exists():
             raise SinkError(
@@ -53,7 +57,7 @@ class Journal:
         """Add the record of a frame.
 
         Raises:
-            SinkError: If it does not fit on the disk; the records before it are whole.
+            OSError: If it does not fit on the disk; the records before it are whole.
         """
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
         self._file.write(line.encode())
@@ -65,7 +69,7 @@ class Journal:
             SinkError: If the file cannot be written; the journal stays.
         """
         self._file.close()
-        finish(self._target, assemble)
+        finish(self.target, assemble)
 
 
 def finish(target: Path, assemble: Assembly) -> int:

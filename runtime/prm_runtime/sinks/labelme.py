@@ -29,6 +29,10 @@ class LabelmeFolder:
         self._folder = make_folder(Path(folder))
         self._names = FrameNames()
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._folder)
+
     def write(self, result: Result) -> None:
         """Write a picture, then its labels."""
         with result.times.stage("write"):

@@ -51,11 +51,15 @@ class McapFile:
         self._pictures = 0
         self._is_whole = True
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._file.path)
+
     def write(self, result: Result) -> None:
         """Write the messages of one frame.
 
         Raises:
-            SinkError: If they do not fit on the disk; the messages before are in the file.
+            OSError: If they do not fit on the disk; the messages before are in the file.
         """
         with result.times.stage("write"):
             frame = result.frame
@@ -68,7 +72,7 @@ class McapFile:
                 self._writer.add_message(
                     self._json_channel(f"{topic}/instances"), at, record.encode(), at, sequence=frame.index
                 )
-            except SinkError:
+            except OSError:
                 self._is_whole = False  # the writer's index has what the file lacks
                 raise
 
@@ -114,7 +118,8 @@ def recover_mcap(path: Path) -> int:
     """Give a file without an index, as a killed run leaves it, what a closed one has. Returns its messages.
 
     Raises:
-        SinkError: If it is no MCAP file, or cannot be written.
+        SinkError: If it is no MCAP file.
+        OSError: If it cannot be read or written.
     """
     aside = path.with_name(f".{path.name}.part")
     output = AppendFile(aside)

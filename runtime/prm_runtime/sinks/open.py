@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +17,9 @@ from prm_runtime.sinks.json_lines import JsonLines
 from prm_runtime.sinks.labelme import LabelmeFolder
 from prm_runtime.sinks.pictures import Overlays, PrmHeatMaps
 from prm_runtime.sinks.video import VideoFile
+from prm_runtime.sinks.videos import VideoPerSource
 from prm_runtime.sinks.yolo import YoloDataset
+from prm_runtime.sources import Source
 
 
 class LabelFormat(StrEnum):
@@ -63,12 +64,12 @@ class Outputs:
         return (self.json, self.video, self.coco, self.mcap)
 
 
-def open_sinks(outputs: Outputs, fps: Fraction | None, classes: Sequence[str]) -> list[Sink]:
+def open_sinks(outputs: Outputs, sources: Sequence[Source], classes: Sequence[str]) -> list[Sink]:
     """Open all sinks, or none if one cannot be.
 
     Args:
         outputs: Where results go.
-        fps: Frames per second of the source; None for still pictures.
+        sources: What is processed.
         classes: Names of all classes of the model.
 
     Raises:
@@ -77,7 +78,7 @@ def open_sinks(outputs: Outputs, fps: Fraction | None, classes: Sequence[str]) -
     ids = None if outputs.coco_ids is None else CocoIds(outputs.coco_ids)
     wanted: list[tuple[str | None, Callable[[str], Sink]]] = [
         (outputs.json, JsonLines),
-        (outputs.video, lambda path: VideoFile(path, fps)),
+        (outputs.video, lambda path: _video(path, sources)),
         (outputs.images, Overlays),
         (outputs.prm, PrmHeatMaps),
         (outputs.labels, lambda folder: _labels(folder, outputs.label_format, classes)),
@@ -86,13 +87,19 @@ def open_sinks(outputs: Outputs, fps: Fraction | None, classes: Sequence[str]) -
         (outputs.callback, Callback.named),
     ]
     with ExitStack() as stack:
-        sinks = []
+        sinks: list[Sink] = []
         for where, opens in wanted:
             if where:
                 sinks.append(opens(where))
                 stack.callback(sinks[-1].close)
         stack.pop_all()
     return sinks
+
+
+def _video(path: str, sources: Sequence[Source]) -> Sink:
+    if len(sources) == 1 and not sources[0].is_live:
+        return VideoFile(path, sources[0].fps)
+    return VideoPerSource(path, sources)
 
 
 def _labels(folder: str, label_format: LabelFormat, classes: Sequence[str]) -> Sink:

@@ -23,6 +23,10 @@ class Overlays:
         self._folder = make_folder(Path(folder))
         self._names = FrameNames()
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._folder)
+
     def write(self, result: Result) -> None:
         """Write one picture."""
         image = result.overlay
@@ -40,6 +44,10 @@ class PrmHeatMaps:
         """Make the folder."""
         self._folder = make_folder(Path(folder))
         self._names = FrameNames()
+
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._folder)
 
     def write(self, result: Result) -> None:
         """Write one picture per instance: ``NAME_0_dog.jpg``, numbered from the best."""
@@ -85,7 +93,8 @@ def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an RGB picture, whole or not at all.
 
     Raises:
-        SinkError: If it cannot be written.
+        SinkError: If the format cannot hold it.
+        OSError: If it cannot be written.
     """
     try:
         content = encode_picture(image, path.suffix)

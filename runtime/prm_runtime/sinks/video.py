@@ -55,6 +55,10 @@ class VideoFile:
         self._duration = round(1 / self._rate / TIME_BASE)
         self._next_time = 0
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._path)
+
     def write(self, result: Result) -> None:
         """Encode one overlay."""
         image = result.overlay

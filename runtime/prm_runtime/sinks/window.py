@@ -35,6 +35,10 @@ class Window:
         self.is_closed = False
         self._hold = hold
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return "the window"
+
     def write(self, result: Result) -> None:
         """Show one overlay."""
         cv2.imshow(TITLE, cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))

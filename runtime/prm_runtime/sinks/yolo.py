@@ -39,6 +39,10 @@ class YoloDataset:
         replace_file(root / "data.yaml", text.encode())
         self._names = FrameNames()
 
+    def __str__(self) -> str:
+        """What people call it."""
+        return str(self._labels)
+
     def write(self, result: Result) -> None:
         """Write a picture and its labels."""
         with result.times.stage("write"):

@@ -12,13 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
-from prm_runtime.sources.status import SourceStatus
+from prm_runtime.sources.status import SourceState, SourceStatus, StatusKeeper
 from prm_runtime.sources.uri import is_uri, plain_name
 
-
-class SourceError(PrmError):
-    """A source that cannot be read, with what to do."""
+MAX_PROBLEMS = 100  # a damaged stream can have millions; all are counted, the first are told
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +53,22 @@ class Source(Protocol):
 
     Attributes:
         name: What people call it, without credentials.
-        fps: Frames per second of a video, None for still pictures.
+        fps: Frames per second of a video, None for still pictures. Of a stream it is known with its first
+            frame.
         length: Number of frames where it is known.
-        problems: One line for people about each part that could not be read so far.
+        is_live: Whether only the newest frame counts. Of a stream it is known with its first frame.
+        is_still: Whether it consists of still pictures.
+        problems: One line for people about each of the first parts that could not be read.
+        keeper: Where its state and counts are kept.
     """
 
     name: str
     fps: Fraction | None
     length: int | None
+    is_live: bool
+    is_still: bool
     problems: list[str]
+    keeper: StatusKeeper
 
     @property
     def status(self) -> SourceStatus:
@@ -72,9 +76,47 @@ class Source(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames; a part that cannot be read is added to ``problems`` and left out.
+        """Yield the frames; a part that cannot be read is counted, added to ``problems`` and left out.
 
         Raises:
             SourceError: If nothing can be read.
         """
         ...
+
+    def skip(self, problem: str, count: int = 1) -> None:
+        """Count parts that could not be read or processed, and note why."""
+        ...
+
+    def close(self) -> None:
+        """Make the iteration end soon; may be called from any thread."""
+        ...
+
+
+class TrackedSource:
+    """What sources share: their attributes, with the values of a file that is read to its end."""
+
+    fps: Fraction | None = None
+    length: int | None = None
+    is_live: bool = False
+    is_still: bool = False
+
+    def __init__(self, name: str) -> None:
+        """Start in OPENING."""
+        self.name = name
+        self.problems: list[str] = []
+        self.keeper = StatusKeeper(name)
+
+    @property
+    def status(self) -> SourceStatus:
+        """State and counts so far."""
+        return self.keeper.status
+
+    def close(self) -> None:
+        """Count as ended; who iterates stops asking."""
+        self.keeper.enter(SourceState.ENDED)
+
+    def skip(self, problem: str, count: int = 1) -> None:
+        """Count parts that could not be read and note why."""
+        self.keeper.count(skipped=count)
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.sources.base import Frame, SourceError
-from prm_runtime.sources.status import SourceState, SourceStatus, StatusKeeper
+from prm_runtime.sources.base import Frame, TrackedSource
+from prm_runtime.sources.errors import CodecError, NotFoundError, SourceError
+from prm_runtime.sources.status import SourceState
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -25,39 +25,35 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         SourceError: If the file is missing, empty or no picture.
+        MemoryError: If there is no memory for its pixels.
     """
     try:
         content = np.fromfile(path, np.uint8)  # cv2.imread cannot open every path on every system
     except OSError as error:
-        raise SourceError(f"{path}: cannot be opened ({error.strerror})") from None
+        raise NotFoundError(f"{path}: cannot be opened ({error.strerror})") from None
     if content.size == 0:
-        raise SourceError(f"{path}: is empty; expected a picture")
+        raise CodecError(f"{path}: is empty; expected a picture")
     try:
         image = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"{path}: is too large for this computer's memory") from None
         image = None  # e.g. more pixels than OpenCV accepts
     if image is None:
-        raise SourceError(f"{path}: cannot be decoded; it is damaged or not a picture")
+        raise CodecError(f"{path}: cannot be decoded; it is damaged or not a picture")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-class Pictures:
+class Pictures(TrackedSource):
     """Still pictures; each is a source of its own with one frame."""
 
-    fps: Fraction | None = None
+    is_still = True
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         """Take the pictures in the order given."""
-        self.name = name
-        self.length: int | None = len(paths)
-        self.problems: list[str] = []
-        self._keeper = StatusKeeper(self.name)
+        super().__init__(name)
+        self.length = len(paths)
         self._paths = paths
-
-    @property
-    def status(self) -> SourceStatus:
-        """State and counts so far."""
-        return self._keeper.status
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the pictures; of several, those that cannot be read are skipped.
@@ -65,20 +61,19 @@ class Pictures:
         Raises:
             SourceError: If none can be read.
         """
-        self._keeper.enter(SourceState.RUNNING)
+        self.keeper.enter(SourceState.RUNNING)
+        is_any_readable = False
         for path in self._paths:
             try:
                 image = read_picture(path)
             except SourceError as error:
-                self.problems.append(str(error))
-                self._keeper.count(skipped=1)
-                if len(self.problems) == len(self._paths):
-                    self._keeper.enter(SourceState.ENDED, str(error))
+                self.skip(str(error))
+                if path is self._paths[-1] and not is_any_readable:
                     raise
                 continue
-            self._keeper.count(frames=1)
+            is_any_readable = True
+            self.keeper.count(frames=1)
             yield Frame(image, str(path), 0, None)
-        self._keeper.enter(SourceState.ENDED)
 
 
 def from_folder(folder: Path) -> Pictures:
@@ -89,7 +84,7 @@ def from_folder(folder: Path) -> Pictures:
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise SourceError(f"{folder}: no pictures in this folder; expected files ending in {_endings()}")
+        raise NotFoundError(f"{folder}: no pictures in this folder; expected files ending in {_endings()}")
     return Pictures(str(folder), paths)
 
 
@@ -102,7 +97,7 @@ def from_glob(pattern: str) -> Pictures:
     matches = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (absolute patterns)
     paths = [path for path in matches if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not paths:
-        raise SourceError(f"{pattern}: matches no picture; expected files ending in {_endings()}")
+        raise NotFoundError(f"{pattern}: matches no picture; expected files ending in {_endings()}")
     return Pictures(pattern, paths)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -48,6 +49,7 @@ class StatusKeeper:
     def __init__(self, name: str) -> None:
         """Start in OPENING; credentials are removed from ``name``."""
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[SourceStatus], None]] = []
         self._status = SourceStatus(without_credentials(name) if is_uri(name) else name)
 
     @property
@@ -56,11 +58,19 @@ class StatusKeeper:
         with self._lock:
             return self._status
 
+    def listen(self, listener: Callable[[SourceStatus], None]) -> None:
+        """Call ``listener`` with the status after each change of state, in the thread that changes it."""
+        self._listeners.append(listener)
+
     def enter(self, state: SourceState, error: str | None = None) -> None:
         """Go to a state; nothing leaves ENDED."""
         with self._lock:
-            if self._status.state is not SourceState.ENDED:
-                self._status = replace(self._status, state=state, error=error)
+            before = self._status
+            if before.state is SourceState.ENDED or (before.state, before.error) == (state, error):
+                return
+            self._status = now = replace(before, state=state, error=error)
+        for listener in self._listeners:
+            listener(now)
 
     def count(self, *, frames: int = 0, dropped: int = 0, skipped: int = 0, reconnects: int = 0) -> None:
         """Add to the counts."""
