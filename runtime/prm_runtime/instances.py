@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prm_runtime.console import PrmError
 from prm_runtime.conversions import coco_annotations, supervision_detections
+from prm_runtime.errors import PrmError
 
 if TYPE_CHECKING:
     import supervision

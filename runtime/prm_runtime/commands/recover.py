@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.sinks.coco import ASSEMBLIES
 from prm_runtime.sinks.journal import SUFFIX, finish, journal_path, read_header
 from prm_runtime.sinks.open import load_mcap

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from prm_runtime.console import PrmError
 from prm_runtime.conversions import coco_annotations
+from prm_runtime.errors import PrmError
 from prm_runtime.polygons import mask_polygons
 from prm_runtime.sinks.base import Result, SinkError
 from prm_runtime.sinks.files import make_folder
