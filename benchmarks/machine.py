@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "scipy", "onnxruntime", "openvino", "torch")
+PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "onnxruntime", "openvino", "torch")
 _STAT, _CPUINFO = Path("/proc/stat"), Path("/proc/cpuinfo")
 _COUNTED = slice(0, 8)  # user, nice, system, idle, iowait, irq, softirq, steal
 

@@ -17,7 +17,6 @@ from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
@@ -294,7 +293,7 @@ class Segmenter:
         mask_logits = None
         if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):
-                mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
+                mask_logits = graph.pooling.means(maps[MASK_LOGITS][0])
         return Evidence(
             maps["class_maps"][0],
             maps["class_scores"][0],
