@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.instances import Instances
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sinks import Result

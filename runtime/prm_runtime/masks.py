@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 
 def frame_masks(

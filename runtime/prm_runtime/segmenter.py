@@ -17,20 +17,18 @@ from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
 from prm_runtime.backends import Backend, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
-from prm_runtime.console import PrmError
-from prm_runtime.host_frame import FrameLike, HostFrames
+from prm_runtime.errors import PrmError
+from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
 from prm_runtime.instances import Instances, mask_boxes
 from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.masks import check_room, frame_masks
 from prm_runtime.network import Maps, Network
-from prm_runtime.stream import FrameT, segment_stream
 from prm_runtime.timing import StageTimes
 
 
@@ -232,6 +230,8 @@ class Segmenter:
             >>> async for frame, instances in segmenter.segment_stream(camera):
             ...     print(instances.labels)
         """
+        from prm_runtime.stream import segment_stream  # asyncio takes a while to import
+
         return segment_stream(self, frames, ahead)
 
     def responses(self, frame: FrameLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -293,7 +293,7 @@ class Segmenter:
         mask_logits = None
         if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):
-                mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
+                mask_logits = graph.pooling.means(maps[MASK_LOGITS][0])
         return Evidence(
             maps["class_maps"][0],
             maps["class_scores"][0],

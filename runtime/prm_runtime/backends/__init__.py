@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import cast
 
 from prm_runtime.backends.base import Backend, Graph, GraphUse
-from prm_runtime.console import PrmError
 from prm_runtime.engines.flavors import FLAVORS
+from prm_runtime.errors import PrmError
 
 __all__ = ["BACKENDS", "Backend", "BackendInfo", "Graph", "GraphUse", "create_backend"]
 

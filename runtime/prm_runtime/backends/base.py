@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.manifest import Manifest, Size
 from prm_runtime.preprocess import input_size
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from prm_runtime.backends import BACKENDS, BackendInfo, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 PACKAGES = (
     "prm-edge",
