@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
+from prm_runtime.auto import AUTO, choose_backend
 from prm_runtime.backends import BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
@@ -41,7 +42,14 @@ def segment(
     model: Annotated[
         Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
     ] = None,
-    backend: Annotated[str, typer.Option(help=f"Inference engine: {', '.join(BACKENDS)}.")] = "onnxruntime",
+    backend: Annotated[
+        str,
+        typer.Option(
+            envvar="PRM_BACKEND",
+            help=f"Inference engine: {AUTO} (the fastest that is installed, measured once), "
+            f"{', '.join(BACKENDS)}.",
+        ),
+    ] = AUTO,
     save_json: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write JSON lines, one per frame; - is standard output."),
@@ -172,9 +180,10 @@ def segment(
             None if stdin_size is None else RawFormat.parse(stdin_size, stdin_format),
         ),
     )
+    are_still = all(one.is_still for one in sources)
     segmenter = Segmenter.open(
         bundle.path,
-        backend,
+        _engine(backend, bundle, threads, are_still),
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
@@ -184,7 +193,6 @@ def segment(
         require_signature=require_signature,
     )
     sinks = open_sinks(outputs, sources, names)
-    are_still = all(one.is_still for one in sources)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
@@ -215,6 +223,14 @@ def segment(
         hold(page)
     if summary.problems or any(one.problems for one in sources):
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _engine(backend: str, bundle: Bundle, threads: int | None, are_still: bool) -> str:
+    """The engine that was asked for, or the one that is fastest."""
+    if backend != AUTO:
+        return backend
+    with stderr.status("choosing the engine"):
+        return choose_backend(bundle, threads, many_sizes=are_still).backend
 
 
 def _refuse_overwriting(sources: Sequence[str], outputs: Sequence[str | None]) -> None:
