@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.tracking VIDEO [--truth benchmarks/truth/dog.json] [--min-score 0.2]``
 
-With boxes of the objects (``--truth``) an object is *found* in a frame if an instance of its class has at least
-half of its mask inside the object's box; of several, the one with most of its mask there counts. Boxes between
-annotated frames are interpolated; an object is not judged where it is out of the picture at either end.
+With boxes of the objects (``--truth``) an object is *found* in a frame if an instance of its class has at
+least half of its mask inside the object's box; of several, the one with most of its mask there counts. Boxes
+between annotated frames are interpolated; an object is not judged where it is out of the picture at either
+end.
 
 Without them there is no saying which object an instance shows. Then the largest instance of each label that
 is in a tenth of the frames stands for one object, which is wrong wherever another one of its class is larger.
