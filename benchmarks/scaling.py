@@ -24,17 +24,15 @@ import prm_runtime.blas  # noqa: F401 (must come before numpy)
 # isort: split
 import typer
 from benchmarks.clip import DEFAULT, Pictures, exactly, spread_frames
+from benchmarks.exported import as_shipped, export_again
 from benchmarks.machine import pin_threads
 from benchmarks.report import Report, Table, Target, command_line
 from benchmarks.timing import TOTAL, Run, Samples, disturbance_notes, interleave
 from benchmarks.variant import backends_that_run, segmenting
 
-from prm_export.assemble import Variant, graph_options
-from prm_export.pipeline import build_graphs, graph_spec
-from prm_export.reexport import bundle_material
 from prm_proposals.generator import ProposalGenerator
 from prm_runtime.backends import create_backend
-from prm_runtime.bundle import Bundle, shipped_bundle, write_bundle
+from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.segmenter import Segmenter
 
 PEAKS = 8
@@ -129,9 +127,7 @@ def of_size(bundle: Bundle, pictures: Pictures, threads: int, backend: str, size
 def of_batch(folder: Path, pictures: Pictures, threads: int, backend: str, batch: int) -> Run:
     """So many frames at a time; seconds are those of one."""
     path = folder / f"batch-{batch}.prm"
-    if not path.exists():
-        write_batched(path, batch)
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path) if path.exists() else export_again(path, as_shipped(batch=batch))
     settings = exactly(bundle.manifest.retrieval, PEAKS)
     segmenter = Segmenter(bundle, create_backend(backend, threads), settings)
 
@@ -142,19 +138,6 @@ def of_batch(folder: Path, pictures: Pictures, threads: int, backend: str, batch
         return {TOTAL: (perf_counter() - start) / batch}
 
     return run
-
-
-def write_batched(path: Path, batch: int) -> None:
-    """The shipped bundle exported again for batches, as ``prm-export --batch`` does, but not verified."""
-    shipped = Bundle.open(shipped_bundle())
-    material = bundle_material(shipped.path)
-    peaks = shipped.manifest.peaks
-    variant = Variant(stop_stride=peaks.stop_stride, split_stride=peaks.split_stride, batch=batch)
-    graphs = build_graphs(material.classifier, graph_options(material, variant))
-    models = {"forward.onnx": graphs.forward, "backprop.onnx": graphs.backprop}
-    forward, backprop = (graph_spec(file, model) for file, model in models.items())
-    manifest = shipped.manifest.model_copy(update={"forward": forward, "backprop": backprop, "fused": None})
-    write_bundle(path, manifest, {file: model.SerializeToString() for file, model in models.items()})
 
 
 def of_threads(bundle: Bundle, pictures: Pictures, backend: str, threads: int) -> Run:
