@@ -28,7 +28,7 @@ class Variant:
     """What becomes of a network.
 
     Attributes:
-        window: Side of the peak window in cells, odd.
+        window: Side of the peak window in cells, odd; None leaves it to the network.
         max_peaks: Rows of the peak table; None leaves it to the network.
         stop_stride: Image pixels per cell of the Peak Response Maps; None takes 2, or the next that there is.
         split_stride: Where peaks begin to share their way; None walks each alone.
@@ -39,7 +39,7 @@ class Variant:
         rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
 
-    window: int = 3
+    window: int | None = None
     max_peaks: int | None = None
     stop_stride: int | None = 2
     split_stride: int | None = None
@@ -83,7 +83,9 @@ def assemble(
     images = [preprocess(frame, material.preprocessing) for frame in calibration]
     graphs = lower_precision(exact, variant.precision, images)
     image = preprocess(picture, material.preprocessing)
-    checks = verify(graphs, material.reference, options, image, variant.precision)
+    checks = verify(
+        graphs, material.reference, options, image, variant.precision, than=material.reference_name
+    )
     models = {FORWARD: graphs.forward, BACKPROP: graphs.backprop}
     if variant.fused:
         models[FUSED] = fuse(graphs.forward, graphs.backprop)
@@ -113,14 +115,15 @@ def assemble(
 
 def graph_options(material: Material, variant: Variant) -> GraphOptions:
     """What the passes have to know for a variant of a network."""
-    preprocessing, aggregation = material.preprocessing, dict(material.aggregation)
+    preprocessing, known = material.preprocessing, material.aggregation
+    aggregation = {"name": None} if known is None else dict(known)
     mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     profile = preprocessing.profile
     return GraphOptions(
         image_minimum=(0 - mean) / std,
         aggregation=aggregation.pop("name", ""),
         aggregation_options=aggregation,
-        window=variant.window,
+        window=variant.window or material.window,
         max_peaks=variant.max_peaks or material.max_peaks,
         stop_stride=variant.stop_stride or USUAL_STOP,
         or_coarser=variant.stop_stride is None,

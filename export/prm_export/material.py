@@ -24,26 +24,32 @@ class Material:
     """Everything about a bundle but its graphs.
 
     Attributes:
-        classifier: Input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` and any features.
+        classifier: Input ``image`` float32 [1, 3, H, W], outputs ``class_maps`` and any features;
+            ``class_scores`` too where ``aggregation`` is None.
         reference: What computes the same independently of the ONNX model.
+        reference_name: How messages call it.
         classes: Names of the classes.
         preprocessing: How pictures become the input.
-        aggregation: What makes class scores of the maps: its ``name`` and options.
+        aggregation: What makes class scores of the maps: its ``name`` and options; None where the
+            classifier does.
         provenance: Where the network comes from.
         proposals: Settings of the proposals.
         retrieval: Settings of the retrieval.
         max_peaks: Rows of the peak table that suit the number of classes.
+        window: Side of the peak window that suits the network.
     """
 
     classifier: onnx.ModelProto
     reference: Reference
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    aggregation: Mapping[str, Any]
+    aggregation: Mapping[str, Any] | None
     provenance: Provenance
     proposals: ProposalSettings
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     max_peaks: int = 64
+    window: int = 3
+    reference_name: str = "torch"
 
 
 def with_settings(material: Material, path: Path) -> Material:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prm_export.emit import LOWEST
 from prm_export.errors import ExportError
 from prm_export.passes.backprop import build_backprop
-from prm_export.passes.class_scores import add_class_scores
+from prm_export.passes.class_scores import add_class_scores, hand_out_class_scores, take_class_scores
 from prm_export.passes.gains import add_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
@@ -25,13 +25,16 @@ from prm_export.rules import RULES
 from prm_export.walks import descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
+CLASS_MAPS = "class_maps"
+
 
 @dataclass(frozen=True)
 class GraphOptions:
     """What the two graphs depend on beside the classifier.
 
     Attributes:
-        aggregation: Name of the aggregation that makes class scores of M.
+        aggregation: Name of the aggregation that makes class scores of M; None where the classifier has an
+            output ``class_scores`` itself.
         aggregation_options: Its parameters.
         image_minimum: Smallest possible value per channel of the normalised image.
         window: Side of the peak window in cells.
@@ -50,7 +53,7 @@ class GraphOptions:
     """
 
     image_minimum: NDArray[np.float32]
-    aggregation: str = "peak"
+    aggregation: str | None = "peak"
     aggregation_options: Mapping[str, Any] = field(default_factory=dict)
     window: int = 3
     max_peaks: int = 64
@@ -103,6 +106,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     if options.split_stride is not None and not rules.carries_gain:
         raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
     model = simplify(ir.from_proto(classifier), rules.folds)
+    scores = None if options.aggregation is not None else take_class_scores(model)
     if options.byte_weights:
         model = round_to_bytes(model, model.graph.outputs[0])
     elif options.half_weights:
@@ -124,7 +128,10 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         path = rules.prepare(model, path)
     features = list(model.graph.outputs[1:])
     del model.graph.outputs[1:]
-    add_class_scores(model, M, options.aggregation, options.aggregation_options)
+    if scores is None:
+        add_class_scores(model, M, options.aggregation or "", options.aggregation_options)
+    else:
+        hand_out_class_scores(model, M, scores)
     add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
     model.graph.outputs.extend(features)
     stop, split = path.stop.name or "", None if path.split is None else path.split.name

@@ -16,6 +16,7 @@ from prm_export.errors import ExportError
 from prm_export.material import Reference
 from prm_export.oracle import Oracle
 from prm_export.oracle_peaks import peak_table
+from prm_export.passes.class_scores import CLASS_SCORES
 from prm_export.pipeline import GraphOptions, Graphs
 from prm_export.precision import Precision
 from prm_runtime.backends import create_backend
@@ -86,6 +87,7 @@ def verify(
     options: GraphOptions,
     image: NDArray[np.float32],
     precision: Precision = Precision.fp32,
+    than: str = "torch",
 ) -> list[Check]:
     """Run the graphs in ONNX Runtime and compare every output.
 
@@ -97,10 +99,11 @@ def verify(
 
     Args:
         graphs: The graphs.
-        reference: The network they were made from, run by torch: class maps and features of an image.
+        reference: The network they were made from: class maps and features of an image.
         options: What they were built with.
         image: Normalised picture, float32 [1, 3, H, W].
         precision: What the graphs compute in.
+        than: How messages call the reference.
     """
     backend = create_backend("onnxruntime")
     mirrored = np.ascontiguousarray(image[..., ::-1])
@@ -109,20 +112,17 @@ def verify(
     M = outputs["class_maps"]
     with torch.inference_mode():
         expected_M, features = reference(torch.from_numpy(images))
-        aggregation = create_aggregation(options.aggregation, **options.aggregation_options)
-        U = np.concatenate([_class_layer_input(graphs.classifier, one[None]) for one in images])
-        expected_s = class_scores(aggregation, torch.from_numpy(M), torch.from_numpy(U))
     tolerance = TOLERANCES[precision]
     stored = TOLERANCES[Precision.fp16] if options.half_weights and not options.byte_weights else tolerance
     maps, rest = max(tolerance.maps, stored.maps), max(tolerance.features, stored.features)
-    checks = [_relative("class maps vs torch", M, expected_M.numpy(), maps)]
+    checks = [_relative(f"class maps vs {than}", M, expected_M.numpy(), maps)]
     for name, feature in features.items():
-        checks.append(_relative(f"feature {name} vs torch", outputs[name], feature.numpy(), rest))
+        checks.append(_relative(f"feature {name} vs {than}", outputs[name], feature.numpy(), rest))
     # Soft proposals read the features below the maps, which lower precision changes
     rounding = 1e-4 if precision is Precision.fp32 else tolerance.maps
-    checks.append(
-        _relative("class scores vs aggregation", outputs["class_scores"], expected_s.numpy(), rounding)
-    )
+    if options.aggregation is not None:
+        expected_s = _aggregated(graphs.classifier, options, images, M)
+        checks.append(_relative("class scores vs aggregation", outputs[CLASS_SCORES], expected_s, rounding))
     tables = [peak_table(m, options.window, options.max_peaks, options.peak_threshold) for m in M]
     differing = sum(
         _differing(found, table, m[None]) for found, table, m in zip(outputs["peaks"], tables, M, strict=True)
@@ -133,7 +133,7 @@ def verify(
         raise ExportError("the class response maps have no peak (all NaN?): the checkpoint is damaged")
     if precision is not Precision.fp32:
         best = peak_table(expected_M.numpy()[0], options.window, PEAKS, options.peak_threshold)
-        checks.append(Check("best peaks that moved, vs torch", moved(best, tables[0]), tolerance.moved))
+        checks.append(Check(f"best peaks that moved, vs {than}", moved(best, tables[0]), tolerance.moved))
     reverse = backend.compile(graphs.backprop.SerializeToString())
     for n in range(min(options.batch, 2)):
         gains = {
@@ -198,6 +198,19 @@ def _check_prms(
         Check("PRMs vs oracle: 1 - correlation", float(1 - np.min(correlation)), tolerance.prm_correlation),
         Check("PRMs vs oracle: mass", float(mass.max()), 1e-3),
     ]
+
+
+def _aggregated(
+    classifier: onnx.ModelProto,
+    options: GraphOptions,
+    images: NDArray[np.float32],
+    M: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Class scores of class response maps by the aggregation that the network was trained with."""
+    aggregation = create_aggregation(options.aggregation or "", **options.aggregation_options)
+    U = np.concatenate([_class_layer_input(classifier, one[None]) for one in images])
+    with torch.inference_mode():
+        return class_scores(aggregation, torch.from_numpy(M), torch.from_numpy(U)).numpy()
 
 
 def _class_layer_input(classifier: onnx.ModelProto, image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""``prm-export CHECKPOINT -o NAME.prm``: a checkpoint, or any ONNX classifier, becomes a verified bundle."""
+"""``prm-export SOURCE -o NAME.prm``: a checkpoint, bundle or ONNX classifier becomes a verified bundle."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from prm_export.intake.classifier import Foreign
 from prm_export.material import Material, with_settings
 from prm_export.precision import Precision
 from prm_export.provenance import provenance
+from prm_export.reexport import bundle_material
 from prm_export.rules import RULES
 from prm_export.sizes import with_sizes
 from prm_export.verify import Check, packaged_picture, report
@@ -35,6 +36,7 @@ from prm_train.checkpoint import load_checkpoint
 
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 USUAL_SIZE = 448
+SUFFIX = ".prm"
 
 
 class WeightsDtype(StrEnum):
@@ -63,8 +65,13 @@ class RuleName(StrEnum):
 
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Bundle to write, NAME.prm.")],
-    checkpoint: Annotated[
-        Path | None, typer.Argument(help="Folder with model.safetensors and config.json.", show_default=False)
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Checkpoint (folder with model.safetensors and config.json), or a bundle NAME.prm whose "
+            "network to export again.",
+            show_default=False,
+        ),
     ] = None,
     onnx: Annotated[
         Path | None, typer.Option(help="ONNX classifier to export instead.", show_default=False)
@@ -92,9 +99,15 @@ def export(
             show_default="2, or the next that there is",
         ),
     ] = None,
-    window: Annotated[int, typer.Option(help="Side of the peak window in cells, odd.", min=1)] = 3,
+    window: Annotated[
+        int | None,
+        typer.Option(help="Side of the peak window in cells, odd.", min=1, show_default="3, or the bundle's"),
+    ] = None,
     max_peaks: Annotated[
-        int | None, typer.Option(help="Rows of the peak table.", min=1, show_default="64, with --onnx 256")
+        int | None,
+        typer.Option(
+            help="Rows of the peak table.", min=1, show_default="64, with --onnx 256, or the bundle's"
+        ),
     ] = None,
     rule: Annotated[
         RuleName,
@@ -120,9 +133,10 @@ def export(
 ) -> None:
     """Export a network to a bundle for prm-run, verified before anything is written.
 
-    The network is a checkpoint of prm-train, or any ONNX classifier of pictures with its labels.
+    The network is that of a checkpoint, of another bundle, or any ONNX classifier of pictures with its
+    labels. A bundle's settings, classes and provenance are kept; its graphs follow the options.
     """
-    if window % 2 == 0:
+    if window is not None and window % 2 == 0:
         raise ExportError(f"the peak window must be odd, found {window}: use {window - 1} or {window + 1}")
     _check_output(output)
     if (calibrate is not None) != (precision is Precision.int8):
@@ -131,20 +145,21 @@ def export(
     calibration = [] if calibrate is None else calibration_pictures(calibrate, calibrate_count)
     checks: list[Check] = []
     if onnx is not None:
-        if checkpoint is not None or labels is None:
-            raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint")
+        if source is not None or labels is None:
+            raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint or bundle")
         preprocessing = _preprocessing(mean, std)
         preprocessing = with_sizes(preprocessing, size, dynamic, profile)
         with stderr.status("reading the classifier"):
             material, foreign = foreign_material(onnx, labels, preprocessing, rule.value)
             checks.append(check_scores(foreign, picture, preprocessing))
         stderr.print(_assumptions(foreign, material), highlight=False)
-    elif checkpoint is None:
-        raise ExportError("nothing to export: give a checkpoint, or --onnx FILE with --labels FILE")
+    elif source is None:
+        raise ExportError("nothing to export: give a checkpoint, a bundle, or --onnx FILE with --labels FILE")
     elif labels or mean or std:
-        raise ExportError("--labels, --mean and --std go with --onnx: a checkpoint knows its own")
+        raise ExportError("--labels, --mean and --std go with --onnx: checkpoints and bundles know their own")
     else:
-        material = checkpoint_material(checkpoint, rule.value)
+        read = checkpoint_material if source.suffix != SUFFIX or source.is_dir() else bundle_material
+        material = read(source, rule.value)
         sized = with_sizes(material.preprocessing, size, dynamic, profile)
         material = replace(material, preprocessing=sized)
     if settings_from is not None:

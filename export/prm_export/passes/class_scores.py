@@ -12,6 +12,7 @@ from prm_export.emit import Emitter
 from prm_export.errors import ExportError
 from prm_export.passes.peak_find import mark_peaks
 
+CLASS_SCORES = "class_scores"
 SIDES = (-2, -1)
 FAINTEST = 1e-7
 """As in ``prm_train.soft_proposal``."""
@@ -36,7 +37,19 @@ def add_class_scores(model: ir.Model, M: ir.Value, name: str, options: Mapping[s
         s = AGGREGATIONS[name](Emitter(model.graph), M, **options)
     except TypeError as error:
         raise ExportError(f"aggregation '{name}' does not take the checkpoint's options ({error})") from None
-    s.name, s.dtype = "class_scores", ir.DataType.FLOAT
+    return hand_out_class_scores(model, M, s)
+
+
+def take_class_scores(model: ir.Model) -> ir.Value:
+    """Remove the class scores that a classifier computes itself from its outputs, and return them."""
+    (scores,) = (value for value in model.graph.outputs if value.name == CLASS_SCORES)
+    model.graph.outputs.remove(scores)
+    return scores
+
+
+def hand_out_class_scores(model: ir.Model, M: ir.Value, s: ir.Value) -> ir.Model:
+    """Make s the output ``class_scores``."""
+    s.name, s.dtype = CLASS_SCORES, ir.DataType.FLOAT
     s.shape = None if M.shape is None else ir.Shape(M.shape[:2])
     model.graph.outputs.append(s)
     return model
