@@ -247,12 +247,12 @@ def main() -> None:
     named, native = set(threading.enumerate()), psutil.Process().num_threads()
     with tempfile.TemporaryDirectory() as folder:
         cameras = [
-            start_camera(n, kind, seconds + 5, arguments.fault_every, Path(folder))
+            start_camera(n, kind, seconds + 30, arguments.fault_every, Path(folder))
             for n, kind in enumerate(KINDS)
         ]
         summary, consumer = soak(cameras, segmenter, seconds, memory)
         for camera in cameras:
-            camera.process.wait(timeout=60)
+            camera.process.wait(timeout=120)
         found = [figures(camera, consumer) for camera in cameras]
     left = sorted(thread.name for thread in set(threading.enumerate()) - named)
     native_after, slope = psutil.Process().num_threads(), memory.slope()
