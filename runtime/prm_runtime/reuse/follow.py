@@ -35,7 +35,8 @@ class Follower:
         now = grey(image)
         if image.shape[:2] != self._size:
             return None
-        back = pixel_grid(*now.shape) + self._flow.calc(now, self._before, None)
+        flow = self._flow.calc(now, self._before, None)  # type: ignore[call-overload]
+        back = pixel_grid(*now.shape) + flow
         explained = _sampled(self._before, back)
         unexplained = cv2.absdiff(explained, now) > self._settings.unexplained_levels
         if unexplained.mean() > self._settings.max_unexplained:
