@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
-from prm_runtime.auto import AUTO, choose_backend
-from prm_runtime.backends import BACKENDS
+from prm_runtime.auto import choose_backend
+from prm_runtime.backends import AUTO, BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
