@@ -31,6 +31,7 @@ RESULTS := benchmarks/results
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.frame $(if $(YOLO_PYTHON),--yolo-python $(YOLO_PYTHON)) --json $(RESULTS)/frame.json
 	$(BIN)/python -m benchmarks.scaling --results $(RESULTS)
+	$(BIN)/python -m benchmarks.pipeline --json $(RESULTS)/pipeline.json
 	$(BIN)/python -m benchmarks.precision --json $(RESULTS)/precision.json
 	$(BIN)/python -m benchmarks.engines --json $(RESULTS)/engines.json
 	$(BIN)/python -m benchmarks.render

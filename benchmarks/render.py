@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from benchmarks import plots
 from benchmarks.report import RESULTS, Report, Target, verdict
 
+from benchmarks import plots
 from prm_evaluation.tables.document import Document
 
 ROOT = Path(__file__).parents[1]
