@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from prm_runtime.archive import check_name, read_member, read_table, write_archive
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.malformed import MalformedError
 from prm_runtime.manifest import SCHEMA_VERSION, Manifest
 from prm_runtime.manifest_text import parse_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 
 def class_indices(names: Sequence[str], classes: Sequence[str]) -> list[int]:

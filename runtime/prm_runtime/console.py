@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from prm_runtime.errors import PrmError
+
+__all__ = ["DefaultCommandGroup", "PrmError", "print_version", "run", "stderr"]
+
 stderr = Console(stderr=True)
-
-
-class PrmError(Exception):
-    """An error that the user can mend: one line with what was expected, what was found and what to do."""
 
 
 class DefaultCommandGroup(TyperGroup):

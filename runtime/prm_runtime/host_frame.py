@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from prm_runtime.console import PrmError
 from prm_runtime.engines.cuda import Cuda, open_cuda
 from prm_runtime.engines.device_array import device_array, is_on_device
+from prm_runtime.errors import PrmError
 
 
 @runtime_checkable
@@ -39,6 +39,7 @@ class DlpackArray(Protocol):
 
 FrameLike = NDArray[np.uint8] | CudaArray | DlpackArray
 """What a frame may be: RGB, uint8 [H, W, 3]."""
+FrameT = TypeVar("FrameT", bound=FrameLike)
 
 
 class HostFrames:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prm_runtime.backends import Backend, Graph, GraphUse
 from prm_runtime.backends.base import EngineMissingError
 from prm_runtime.bundle import Bundle, BundleError
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.manifest import PRMS, GraphSpec
 from prm_runtime.preprocess import input_size, preprocess
 

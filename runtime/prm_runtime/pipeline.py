@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from prm_runtime.channel import Channel, Closed
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.inference import WAIT_S, Inference, Transform
 from prm_runtime.latency import Latency
 from prm_runtime.outputs import Outputs

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.malformed import MalformedError
 
 if TYPE_CHECKING:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from prm_runtime.console import PrmError
-from prm_runtime.host_frame import FrameLike
+from prm_runtime.errors import PrmError
+from prm_runtime.host_frame import FrameT
 from prm_runtime.instances import Instances
-
-FrameT = TypeVar("FrameT", bound=FrameLike)
 
 
 async def segment_stream(

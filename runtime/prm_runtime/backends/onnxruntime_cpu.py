@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 
 class OnnxRuntimeGraph:

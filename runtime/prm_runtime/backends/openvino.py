@@ -11,7 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 MAX_COMPILED_SHAPES = (
     8  # pictures of a folder come in few aspects; each costs memory and a second of compiling

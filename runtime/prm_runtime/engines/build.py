@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from prm_runtime.backends.base import GraphUse
-from prm_runtime.console import PrmError
 from prm_runtime.engines.files import write_atomically
 from prm_runtime.engines.flavors import Flavor, OnProgress
 from prm_runtime.engines.profiles import Range, extent_range, grid_range
+from prm_runtime.errors import PrmError
 
 
 def build_engine(

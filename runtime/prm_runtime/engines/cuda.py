@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 NO_DRIVER = "no NVIDIA GPU can be used ({}): install NVIDIA's driver, or take --backend onnxruntime"
 

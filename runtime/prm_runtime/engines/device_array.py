@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
 from prm_runtime.engines.cuda import Cuda
+from prm_runtime.errors import PrmError
 
 _DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 OnProgress = Callable[[float], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from prm_runtime.backends.base import GraphUse
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 USUAL_PEAKS = 8
 _SIDE = re.compile(r"(height|width)(?:/(\d+))?")

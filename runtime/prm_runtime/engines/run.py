@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.console import PrmError
 from prm_runtime.engines.cuda import Cuda
 from prm_runtime.engines.device_array import DeviceArray, device_array
 from prm_runtime.engines.flavors import Flavor
+from prm_runtime.errors import PrmError
 
 MAX_CAPTURED = 8  # CUDA graphs per engine: pictures of a folder come in few aspects
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.retrieval import Evidence
-from prm_runtime.console import PrmError
 from prm_runtime.draw import draw_instances
+from prm_runtime.errors import PrmError
 from prm_runtime.instances import Instances
 from prm_runtime.sources.base import Frame
 from prm_runtime.timing import StageTimes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 from prm_runtime.sources.uri import is_uri
 
 
