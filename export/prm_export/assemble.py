@@ -138,6 +138,8 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         byte_weights=variant.precision is Precision.int8,
         stop_early=variant.stop_early,
         split_stride=variant.split_stride,
+        # lower precision wants gains of what its trunk computes, in the graph of the trunk
+        lazy_gains=variant.precision is Precision.fp32,
         batch=variant.batch,
         fixed_size=profile.min if profile is not None and profile.is_fixed else None,
     )

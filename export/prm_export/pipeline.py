@@ -71,7 +71,7 @@ class GraphOptions:
     fixed_size: tuple[int, int] | None = None
     rules: str = "paper"
     multiple: int = USUAL_MULTIPLE
-    lazy_gains: bool = True
+    lazy_gains: bool = False
 
 
 @dataclass(frozen=True)
