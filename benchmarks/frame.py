@@ -24,8 +24,7 @@ import prm_runtime.blas  # noqa: F401 (must come before numpy)
 # isort: split
 import numpy as np
 import typer
-from benchmarks import frame_report
-from benchmarks.clip import DEFAULT, decoding, exactly, spread_frames, without_objects
+from benchmarks.clip import DEFAULT, Pictures, decoding, exactly, spread_frames, without_objects
 from benchmarks.limits import bare_classifier, graph_work, measure
 from benchmarks.machine import pin_threads
 from benchmarks.published import PROPOSALS, PublishedInference
@@ -35,6 +34,7 @@ from benchmarks.variant import backends_that_run, segmenting
 from benchmarks.yolo import Yolo, rectangle, square
 from numpy.typing import NDArray
 
+from benchmarks import frame_report
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.preprocess import preprocess
@@ -42,7 +42,6 @@ from prm_runtime.segmenter import Segmenter
 
 PEAKS = 8
 SHOWN_FROM = 0.2  # prm-run's default --min-score
-Pictures = list[NDArray[np.uint8]]
 
 
 def main(

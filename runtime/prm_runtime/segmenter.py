@@ -21,8 +21,7 @@ from prm_proposals.regions import RegionGraph
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
-from prm_runtime.auto import AUTO, choose_backend
-from prm_runtime.backends import Backend, create_backend
+from prm_runtime.backends import AUTO, Backend, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
@@ -148,6 +147,8 @@ class Segmenter:
         elif retrieval is not None:
             settings = replace(settings, method=retrieval)
         if backend == AUTO:
+            from prm_runtime.auto import choose_backend  # what only this needs takes a while to import
+
             backend = choose_backend(bundle, threads).backend
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):

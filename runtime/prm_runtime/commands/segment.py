@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
-from prm_runtime.auto import AUTO, choose_backend
-from prm_runtime.backends import BACKENDS
+from prm_runtime.auto import choose_backend
+from prm_runtime.backends import AUTO, BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
@@ -26,6 +26,7 @@ from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
 from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
 from prm_runtime.sources.pipe import RawFormat
+from prm_runtime.tracking import TrackSettings, open_tracks
 
 EXIT_INCOMPLETE = 3
 
@@ -93,6 +94,9 @@ def segment(
         bool,
         typer.Option("--serve-hold/--no-serve-hold", help="Keep the page up after the source, until Ctrl-C."),
     ] = True,
+    track: Annotated[
+        bool, typer.Option("--track", help="Name instances by track from frame to frame; smooths scores.")
+    ] = False,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -181,13 +185,15 @@ def segment(
         ),
     )
     are_still = all(one.is_still for one in sources)
+    tracking = TrackSettings(min_score=min_score)
+    transforms = [open_tracks(tracking)] if track else []
     segmenter = Segmenter.open(
         bundle.path,
         _engine(backend, bundle, threads, are_still),
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
-        min_score=min_score,
+        min_score=tracking.detection_score if track else min_score,
         classes=wanted,
         fused=fused,
         require_signature=require_signature,
@@ -215,7 +221,14 @@ def segment(
         def should_stop() -> bool:
             return interrupts.received is not None or (window is not None and window.is_closed)
 
-        summary = run_pipeline(segmenter, sources, sinks, should_stop=should_stop, on_result=on_result)
+        summary = run_pipeline(
+            segmenter,
+            sources,
+            sinks,
+            should_stop=should_stop,
+            on_result=on_result,
+            transforms=transforms,
+        )
     print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code)
