@@ -30,7 +30,7 @@ def spread_frames(source: str, count: int) -> Pictures:
 
 def exactly(settings: RetrievalSettings, peaks: int) -> RetrievalSettings:
     """Settings under which the strongest ``peaks`` peaks live on every frame, whatever is in it."""
-    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=_NEVER, max_peaks=peaks)
+    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=0.0, max_peaks=peaks)
 
 
 def without_objects(segmenter: Segmenter, frames: Pictures) -> Pictures:

@@ -99,7 +99,7 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
         f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
-        f"{backend}, {PEAKS} peaks": segmenting(full, pictures),
+        f"{backend}, {PEAKS} peaks": segmenting(full, pictures, PEAKS),
         f"{backend}, as shipped": segmenting(shipped, pictures),
         f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
     }
@@ -128,7 +128,7 @@ def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pict
         image = preprocess(pictures[number], bundle.manifest.preprocessing)
         return published(image, *given[number])[1]
 
-    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures) for name, each in segmenters.items()}
+    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures, PEAKS) for name, each in segmenters.items()}
     return interleave(ours | {"published": run}, len(pictures), warm_up=1)
 
 
