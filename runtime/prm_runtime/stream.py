@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+
 from prm_runtime.errors import PrmError
 from prm_runtime.host_frame import FrameT
 from prm_runtime.instances import Instances
