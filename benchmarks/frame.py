@@ -1,117 +1,136 @@
-"""Time per frame of the shipped model, stage by stage and per backend, beside the bare classifier.
+"""Time per frame of the shipped model, stage by stage and per engine, beside what a user would pick instead.
 
-``python -m benchmarks.frame [--source demo/bikes.mp4] [--frames 60] [--threads 2] [--json FILE]``
+``python -m benchmarks.frame [--source demo/bikes.mp4] [--rounds 30] [--threads 2] [--json FILE]
+[--yolo-python VENV/bin/python [--yolo-weights yolo11n-seg.pt]]``
 
-All variants see the same frames and take turns frame by frame, so that a change of the machine's speed hits
-them alike: quote the ratios. The bare forward is the part of ``forward.onnx`` that makes the class maps,
-without peaks, gain maps or features, in the same engine.
+All variants see the same frames and take turns frame by frame: quote the ratios. The bare forward is the
+part of ``forward.onnx`` that makes the class maps, in the same engine, without preparing the frame.
+YOLO11n-seg runs in an environment of its own (``pip install -r benchmarks/requirements-yolo.txt``) and is
+left out without one.
 """
 
 from __future__ import annotations
 
-import json
-import platform
+import os
 import sys
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
-import numpy as np
-import onnx
-import typer
-from numpy.typing import NDArray
-from onnx.utils import Extractor
-from rich.console import Console
-from rich.table import Table
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch's threads must not spin while others are timed
+import prm_runtime.blas  # noqa: F401 (must come before numpy)
 
-from prm_runtime.backends import BACKENDS, create_backend
+# isort: split
+import numpy as np
+import typer
+from benchmarks import frame_report
+from benchmarks.clip import DEFAULT, decoding, exactly, spread_frames, without_objects
+from benchmarks.limits import bare_classifier, graph_work, measure
+from benchmarks.machine import pin_threads
+from benchmarks.published import PROPOSALS, PublishedInference
+from benchmarks.report import command_line
+from benchmarks.timing import Run, Samples, interleave, timed
+from benchmarks.variant import backends_that_run, segmenting
+from benchmarks.yolo import Yolo, rectangle, square
+from numpy.typing import NDArray
+
+from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
-from prm_runtime.console import PrmError
 from prm_runtime.preprocess import preprocess
 from prm_runtime.segmenter import Segmenter
-from prm_runtime.sources import open_source
-from prm_runtime.timing import STAGES
 
-WARM_UP = 3
+PEAKS = 8
+SHOWN_FROM = 0.2  # prm-run's default --min-score
+Pictures = list[NDArray[np.uint8]]
 
 
 def main(
-    source: str = "demo/bikes.mp4",
+    source: str = DEFAULT,
     model: Annotated[Path | None, typer.Option(help="Bundle; default: the shipped one.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames that count, spread evenly over the first 250.")] = 60,
+    rounds: Annotated[int, typer.Option(help="Frames that count, spread over the first 250.")] = 30,
+    published_rounds: Annotated[int, typer.Option(help="... beside the published inference.")] = 8,
     threads: int = 2,
-    json_file: Annotated[Path | None, typer.Option("--json")] = None,
+    yolo_python: Annotated[
+        str | None, typer.Option(help="Interpreter with benchmarks/requirements-yolo.txt.")
+    ] = None,
+    yolo_weights: Annotated[Path | None, typer.Option(help="yolo11n-seg.pt; default: random.")] = None,
+    yolo_folder: Annotated[Path, typer.Option(help="Where exported networks are kept.")] = Path("runs/yolo"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report as JSON.")] = None,
 ) -> None:
-    """Time frames; prints a table of medians in milliseconds with quartiles."""
+    """Time frames; prints tables of medians in milliseconds with quartiles."""
+    pin_threads(threads)
     bundle = Bundle.open(model or shipped_bundle())
-    pictures = [frame.image for frame in islice(open_source(source), 250)]
-    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(frames, len(pictures))).astype(int)]
-    backends = [name for name, info in BACKENDS.items() if not info.missing() and _runs(name)]
-    stages = ("bare forward", *STAGES, "frame")
-    results: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in stages} for name in backends}
-    runners = {name: _runner(bundle, name, threads) for name in backends}
-    for number, picture in enumerate([*chosen[:WARM_UP], *chosen]):
-        for name, run in runners.items():
-            for stage, seconds in run(picture).items():
-                if number >= WARM_UP:
-                    results[name][stage].append(1000 * seconds)
-    figures = {
-        name: {
-            stage: np.percentile(ms, [25, 50, 75]).round(2).tolist() for stage, ms in by_stage.items() if ms
-        }
-        for name, by_stage in results.items()
-    }
-    Console().print(
-        _table(figures, f"{bundle.manifest.name}, {len(chosen)} frames of {source}, {threads} threads")
-    )
-    if json_file:
-        machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
-        versions = {name: create_backend(name).description for name in backends}
-        json_file.write_text(json.dumps({**machine, "versions": versions, "ms_25_50_75": figures}, indent=1))
+    pictures = spread_frames(source, rounds)
+    backends = backends_that_run()
+    machine = measure(threads)
+    with ExitStack() as stack:
+        runs = {"decode": decoding(source)}
+        for name in backends:
+            runs |= our_runs(bundle, name, threads, pictures)
+        yolo = None
+        if yolo_python:
+            yolo = Yolo(yolo_python, pictures, yolo_folder, yolo_weights)
+            stack.callback(yolo.close)
+            runs |= yolo_runs(yolo, backends, pictures[0])
+        processes = [yolo.pid] if yolo else []
+        samples = interleave(runs, rounds, processes=processes)
+        published = beside_published(
+            bundle, backends, threads, pictures[:: max(1, rounds // published_rounds)]
+        )
+    work = graph_work(bundle, pictures[0].shape[:2], PEAKS, machine)
+    height, width = pictures[0].shape[:2]
+    frame_report.build(
+        frame_report.Measured(samples, published, work, machine, yolo and yolo.about),
+        backends,
+        command=command_line("frame", sys.argv[1:]),
+        clip=f"{len(pictures)} frames of {source} ({width} x {height})",
+        model=f"{bundle.manifest.name} at {bundle.manifest.preprocessing.size} px",
+        threads=threads,
+    ).finish(json_file)
 
 
-def _runs(backend: str) -> bool:
-    """Whether it is more than installed: TensorRT-RTX imports where there is no GPU."""
-    try:
-        create_backend(backend)
-    except PrmError as error:
-        print(f"{backend} is left out: {error}", file=sys.stderr)
-        return False
-    return True
-
-
-def _runner(bundle: Bundle, backend: str, threads: int) -> Callable[[NDArray[np.uint8]], dict[str, float]]:
+def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> dict[str, Run]:
+    """What is timed of one engine."""
     engine = create_backend(backend, threads)
-    segmenter = Segmenter(bundle, engine)
-    forward = onnx.load_from_string(bundle.read(bundle.manifest.forward.file))
-    bare = engine.compile(Extractor(forward).extract_model(["image"], ["class_maps"]).SerializeToString())
-
-    def run(picture: NDArray[np.uint8]) -> dict[str, float]:
-        image = preprocess(picture, bundle.manifest.preprocessing)
-        start = perf_counter()
-        bare.run({"image": image})
-        seconds = {"bare forward": perf_counter() - start}
-        before = {stage: segmenter.times.seconds(stage) for stage in STAGES}
-        start = perf_counter()
-        segmenter(picture)
-        seconds["frame"] = perf_counter() - start
-        spent = {stage: segmenter.times.seconds(stage) - before[stage] for stage in STAGES}
-        return seconds | {stage: value for stage, value in spent.items() if value > 0}
-
-    return run
+    settings = exactly(bundle.manifest.retrieval, PEAKS)
+    full = Segmenter(bundle, engine, settings)
+    shipped = Segmenter(bundle, engine, min_score=SHOWN_FROM)
+    bare = engine.compile(bare_classifier(bundle).SerializeToString())
+    images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
+    return {
+        f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
+        f"{backend}, {PEAKS} peaks": segmenting(full, pictures),
+        f"{backend}, as shipped": segmenting(shipped, pictures),
+        f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
+    }
 
 
-def _table(figures: dict[str, dict[str, list[float]]], title: str) -> Table:
-    table = Table("stage", *(f"{name} [ms]" for name in figures), title=title)
-    for stage in ("bare forward", *STAGES, "frame"):
-        cells = [figures[name].get(stage) for name in figures]
-        if any(cells):
-            table.add_row(stage, *(f"{c[1]:.1f}  ({c[0]:.1f} to {c[2]:.1f})" if c else "" for c in cells))
-    ratios = [f"{f['frame'][1] / f['bare forward'][1]:.1f}" for f in figures.values()]
-    table.add_row("frame / bare forward", *ratios, style="bold")
-    return table
+def yolo_runs(yolo: Yolo, backends: Sequence[str], picture: NDArray[np.uint8]) -> dict[str, Run]:
+    """YOLO11n-seg's predict in the engines that both have."""
+    shapes = dict.fromkeys((square(), rectangle(picture)))
+    return {
+        f"{name}, YOLO {height} x {width}": yolo.run(name, (height, width))
+        for name in backends
+        if name in ("onnxruntime", "openvino")
+        for height, width in shapes
+    }
+
+
+def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pictures: Pictures) -> Samples:
+    """Ours and the published inference in turn, on the same peaks and proposals."""
+    settings = exactly(bundle.manifest.retrieval, PEAKS)
+    segmenters = {name: Segmenter(bundle, create_backend(name, threads), settings) for name in backends}
+    published = PublishedInference(bare_classifier(bundle), settings.eq6)
+    evidences = [next(iter(segmenters.values())).evidence(picture) for picture in pictures]
+    given = [(found.peaks, found.gallery.masks(range(PROPOSALS))) for found in evidences]
+
+    def run(number: int) -> dict[str, float]:
+        image = preprocess(pictures[number], bundle.manifest.preprocessing)
+        return published(image, *given[number])[1]
+
+    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures) for name, each in segmenters.items()}
+    return interleave(ours | {"published": run}, len(pictures), warm_up=1)
 
 
 if __name__ == "__main__":

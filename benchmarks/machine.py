@@ -6,14 +6,15 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "scipy", "onnxruntime", "openvino", "torch")
+PACKAGES = ("prm-edge", "numpy", "numba", "opencv-python", "onnxruntime", "openvino", "torch")
 _STAT, _CPUINFO = Path("/proc/stat"), Path("/proc/cpuinfo")
-_TICKS_OF_OTHERS = slice(0, 8)  # user, nice, system, idle, iowait, irq, softirq, steal
+_COUNTED = slice(0, 8)  # user, nice, system, idle, iowait, irq, softirq, steal
 
 
 def pin_threads(threads: int) -> None:
@@ -46,37 +47,62 @@ def machine() -> dict[str, Any]:
     }
 
 
-class OtherProcesses:
-    """CPU time that processes other than the benchmark's take, as Linux counts it; the host's too (steal)."""
+@dataclass(frozen=True)
+class Disturbance:
+    """What other processes did to a stretch of time.
+
+    Attributes:
+        waiting: Seconds that threads of the benchmark waited for a CPU, as a share of the stretch.
+        elsewhere: CPU time of others (and of the host's other guests) as a share of all CPUs.
+    """
+
+    waiting: float
+    elsewhere: float
+
+
+class Watch:
+    """Watches other processes, where Linux tells."""
 
     def __init__(self, workers: Sequence[int] = ()) -> None:
         """Keep the identifiers of processes that belong to the benchmark, apart from this one."""
         self._own = (os.getpid(), *workers)
-        self.known = _STAT.is_file()
-        self._started = (0.0, 0.0, 0.0)
+        self.sees = _STAT.is_file() and Path("/proc/self/schedstat").is_file()
+        self._started = (0.0, 0.0, 0.0, 0.0)
 
     def start(self) -> None:
         """Start to count."""
-        if self.known:
+        if self.sees:
             self._started = self._count()
 
-    def share(self) -> float:
-        """Share of all CPUs that others took since :meth:`start`, 0..1; 0 where nobody knows."""
-        if not self.known:
-            return 0.0
-        seconds, busy, own = (now - then for now, then in zip(self._count(), self._started, strict=True))
-        return max(0.0, busy - own) / (seconds * (os.cpu_count() or 1))
+    def stop(self) -> Disturbance:
+        """What happened since :meth:`start`; nothing where the system does not tell."""
+        if not self.sees:
+            return Disturbance(0, 0)
+        changes = (now - then for now, then in zip(self._count(), self._started, strict=True))
+        seconds, busy, own, waited = changes
+        cpus = os.cpu_count() or 1
+        return Disturbance(max(0.0, waited) / seconds, max(0.0, busy - own) / (seconds * cpus))
 
-    def _count(self) -> tuple[float, float, float]:
-        """Seconds by the clock, of all CPUs together, of this benchmark."""
+    def _count(self) -> tuple[float, float, float, float]:
+        """Seconds by the clock, of all CPUs together, of this benchmark, and that it waited for a CPU."""
         ticks = os.sysconf("SC_CLK_TCK")
-        fields = [int(word) for word in _STAT.read_text().split("\n", 1)[0].split()[1:][_TICKS_OF_OTHERS]]
-        own = 0
+        fields = [int(word) for word in _STAT.read_text().split("\n", 1)[0].split()[1:][_COUNTED]]
+        own, waited = 0, 0
         for process in self._own:
             after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             own += int(after_name[11]) + int(after_name[12])
+            for thread in Path(f"/proc/{process}/task").iterdir():
+                waited += _waited(thread)
         idle = fields[3] + fields[4]
-        return perf_counter(), (sum(fields) - idle) / ticks, own / ticks
+        return perf_counter(), (sum(fields) - idle) / ticks, own / ticks, waited / 1e9
+
+
+def _waited(thread: Path) -> int:
+    """Nanoseconds that a thread waited for a CPU; 0 if it has just ended."""
+    try:
+        return int((thread / "schedstat").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _cpu_model() -> str:

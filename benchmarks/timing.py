@@ -1,19 +1,19 @@
 """Interleaved timing: variants take turns round by round, so that whatever slows the machine hits them alike.
 
 A round runs every variant once on the same input, in an order that turns with the rounds. Quote ratios of
-one run, never milliseconds of two. Rounds in which other processes took the CPU are told apart by *their*
-CPU time, not by ours: more rounds are run than are wanted, and the quietest ones count.
+one run, never milliseconds of two. More rounds are run than are wanted, and those count in which our
+threads waited least for a CPU that other processes had; how long anything took has no say in that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from time import perf_counter
+from dataclasses import asdict, dataclass
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import OtherProcesses
+from benchmarks.machine import Disturbance, Watch
 from numpy.typing import NDArray
 
 TOTAL = "total"
@@ -53,13 +53,13 @@ class Samples:
     Attributes:
         ms: By variant and stage, one value per round; NaN where a stage did not run.
         rounds: Rounds that were run, without the warm-up; the quietest of them count.
-        elsewhere: Share of the CPUs that other processes took in the rounds that count, median; None where
-            the system does not tell.
+        disturbance: What other processes did in the rounds that count, median; None where the system does not
+            tell.
     """
 
     ms: Mapping[str, Mapping[str, list[float]]]
     rounds: int
-    elsewhere: float | None
+    disturbance: Disturbance | None
 
     def of(self, variant: str, stage: str = TOTAL) -> Spread:
         """Milliseconds of a stage."""
@@ -74,7 +74,7 @@ class Samples:
         """Quartiles of everything, for a report."""
         return {
             "rounds_run": self.rounds,
-            "cpu_share_of_other_processes": self.elsewhere,
+            "disturbance": self.disturbance and asdict(self.disturbance),
             "ms_25_50_75": {
                 variant: {
                     stage: [s.q25, s.median, s.q75] for stage in stages if (s := self.of(variant, stage))
@@ -101,6 +101,7 @@ def interleave(
     *,
     warm_up: int = 3,
     spare: float = 0.5,
+    settle: float = 0.005,
     processes: Sequence[int] = (),
 ) -> Samples:
     """Let variants take turns.
@@ -111,23 +112,24 @@ def interleave(
         warm_up: Rounds before, on the same inputs, that do not.
         spare: Further rounds as a share of ``rounds``, so that disturbed ones can be left out; none are run
             where the system does not say what other processes do.
+        settle: Seconds between runs, in which threads that spin come to rest.
         processes: Identifiers of the benchmark's own worker processes.
     """
     for number in range(warm_up):
         for run in runs.values():
             run(number)
-    others = OtherProcesses(processes)
-    total = rounds + (round(spare * rounds) if others.known else 0)
+    watch = Watch(processes)
+    total = rounds + (round(spare * rounds) if watch.sees else 0)
     names = list(runs)
     taken: list[dict[str, Mapping[str, float]]] = []
-    busy: list[float] = []
+    seen: list[Disturbance] = []
     for number in range(total):
-        others.start()
+        watch.start()
         turn = number % len(names)
         order = names[turn:] + names[:turn]
-        taken.append({name: runs[name](number % rounds) for name in order})
-        busy.append(others.share())
-    chosen = np.sort(np.argsort(busy, kind="stable")[:rounds])
+        taken.append({name: _after_rest(runs[name], number % rounds, settle) for name in order})
+        seen.append(watch.stop())
+    chosen = np.sort(np.argsort([each.waiting for each in seen], kind="stable")[:rounds])
     ms = {
         name: {
             stage: [1000 * taken[i][name].get(stage, np.nan) for i in chosen]
@@ -135,8 +137,31 @@ def interleave(
         }
         for name in names
     }
-    elsewhere = round(float(np.median(np.array(busy)[chosen])), 3) if others.known else None
-    return Samples(ms, total, elsewhere)
+    return Samples(ms, total, _median([seen[i] for i in chosen]) if watch.sees else None)
+
+
+def disturbance_notes(*samples: Samples) -> list[str]:
+    """What a reader has to know of other work on the machine: the worst of some measurements."""
+    known = [each.disturbance for each in samples if each.disturbance]
+    if not known:
+        return []
+    waiting, elsewhere = (
+        100 * max(getattr(each, name) for each in known) for name in ("waiting", "elsewhere")
+    )
+    return [
+        f"In the rounds that count, threads waited for a CPU during {waiting:.0f} % of the time, and other "
+        f"processes took {elsewhere:.0f} % of the CPUs."
+    ]
+
+
+def _median(seen: Sequence[Disturbance]) -> Disturbance:
+    waiting, elsewhere = ([getattr(each, name) for each in seen] for name in ("waiting", "elsewhere"))
+    return Disturbance(round(float(np.median(waiting)), 3), round(float(np.median(elsewhere)), 3))
+
+
+def _after_rest(run: Run, number: int, settle: float) -> Mapping[str, float]:
+    sleep(settle)
+    return run(number)
 
 
 def _short(value: float) -> str:

@@ -12,6 +12,8 @@ from prm_runtime.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[1]
 
+os.environ.setdefault("PRM_BACKEND", "onnxruntime")  # so that no test depends on how fast its machine is
+
 
 @pytest.fixture(scope="session")
 def voc_root() -> Path:

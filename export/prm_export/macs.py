@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from onnx import inliner, numpy_helper
 
 Shapes = dict[str, tuple[int, ...]]
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators that multiply and add."""
 
 
 def shapes_for(
@@ -56,19 +58,19 @@ def count_macs(model: onnx.ModelProto, shapes: Shapes) -> int | None:
         model: The graph.
         shapes: Shapes of its values, from :func:`shapes_for`.
     """
-    total = 0
-    for node in model.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-            continue
-        sizes = [shapes.get(name) for name in (*node.input[:2], node.output[0])]
-        if any(size is None for size in sizes):
-            return None
-        a, b, y = (size or () for size in sizes)
-        if node.op_type == "Conv":
-            total += prod(y) * prod(b[1:])
-        elif node.op_type == "ConvTranspose":
-            total += prod(a) * prod(b[1:])
-        else:
-            transposed = any(item.name == "transA" and item.i for item in node.attribute)
-            total += prod(y) * a[-2 if transposed else -1]
-    return total
+    counts = [node_macs(node, shapes) for node in model.graph.node if node.op_type in PRODUCTS]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def node_macs(node: onnx.NodeProto, shapes: Shapes) -> int | None:
+    """Multiply-accumulates of a node of :data:`PRODUCTS`; None if a shape is unknown."""
+    sizes = [shapes.get(name) for name in (*node.input[:2], node.output[0])]
+    if any(size is None for size in sizes):
+        return None
+    a, b, y = (size or () for size in sizes)
+    if node.op_type == "Conv":
+        return prod(y) * prod(b[1:])
+    if node.op_type == "ConvTranspose":
+        return prod(a) * prod(b[1:])
+    transposed = any(item.name == "transA" and item.i for item in node.attribute)
+    return prod(y) * a[-2 if transposed else -1]

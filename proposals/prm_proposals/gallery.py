@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prm_proposals.maps import nearest
+from prm_proposals.membership import pack, sum_members
 
 
 class GalleryError(ValueError):
@@ -54,6 +56,15 @@ class Gallery:
         """Pixel masks of the proposals at ``index`` (all without it), bool [n, h, w]."""
         members = self.members if index is None else self.members[np.atleast_1d(np.asarray(index))]
         return members[:, self.labels]
+
+    @cached_property
+    def packed(self) -> NDArray[np.uint8]:
+        """``members`` as :func:`~prm_proposals.membership.pack` packs them, uint8 [ceil(K / 8), N]."""
+        return pack(self.members)
+
+    def sums(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sum of weights over the superpixels of each proposal, float32 [n, N], of weights [n, K]."""
+        return sum_members(self.packed, weights)
 
     def fit(self, labels: NDArray[np.int32]) -> Gallery:
         """The same proposals as unions of other superpixels, such as those of a frame.

@@ -12,7 +12,6 @@ from prm_proposals.candidates import tree_candidates
 from prm_proposals.gallery import Gallery
 from prm_proposals.merging import merge_tree
 from prm_proposals.picture import Picture, ProposalError
-from prm_proposals.pooling import pool_features
 from prm_proposals.regions import RegionGraph, region_graph
 from prm_proposals.settings import ProposalSettings, TreeSettings
 from prm_proposals.superpixels import superpixels
@@ -87,9 +86,7 @@ class ProposalGenerator:
         """
         features = features or {}
         self._require(features)
-        pooled = {
-            name: pool_features(features[name], graph.labels, graph.count) for name in self.feature_names
-        }
+        pooled = {name: graph.pooling.means(features[name]) for name in self.feature_names}
         pixels = float(graph.labels.size)
         settings = self.settings
         bits, parts, areas, ranks = [], [], [], []

@@ -38,16 +38,32 @@ def group_peaks(
     offset = (positions[:, None] - positions[None, :]).astype(np.float32)
     distance = np.sqrt((offset**2).sum(axis=-1))
     together = settings.peak_similarity * overlap + saddle - distance / settings.peak_distance > 0
-    groups = np.full(len(positions), -1, np.int64)
-    for peak in range(len(positions)):
-        if groups[peak] < 0:
-            members = np.arange(len(positions)) == peak
-            while True:
-                grown = members | together[members].any(axis=0)
-                if (grown == members).all():
-                    break
-                members = grown
-            groups[members] = groups.max() + 1
+    groups: NDArray[np.int64] = _components(together)
+    return groups
+
+
+@njit(cache=True, nogil=True)
+def _components(together):  # type: ignore[no-untyped-def]
+    """What is joined directly or through others, in order of first appearance."""
+    count = len(together)
+    groups = np.full(count, -1, np.int64)
+    waiting = np.empty(count, np.int64)
+    found = 0
+    for first in range(count):
+        if groups[first] >= 0:
+            continue
+        groups[first] = found
+        waiting[0] = first
+        left = 1
+        while left > 0:
+            left -= 1
+            peak = waiting[left]
+            for other in range(count):
+                if groups[other] < 0 and together[peak, other]:
+                    groups[other] = found
+                    waiting[left] = other
+                    left += 1
+        found += 1
     return groups
 
 

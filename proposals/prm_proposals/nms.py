@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 
@@ -27,18 +28,27 @@ def mask_nms(
         in ``kept`` of itself or of the mask that suppressed it, int64 [n].
     """
     order = np.argsort(-scores, kind="stable")
-    members_f = members.astype(np.float32)
-    intersection = (members_f * sizes) @ members_f.T
+    weights = members.astype(np.float32)
+    intersection = (weights * sizes) @ weights.T
     areas = np.diagonal(intersection)
     overlap = intersection / np.maximum(areas[:, None] + areas[None, :] - intersection, 1)
     duplicate = (overlap > iou) & (class_ids[:, None] == class_ids[None, :])
+    kept, winner = _keep(order, duplicate)
+    return kept, winner
 
-    kept: list[int] = []
-    winner = np.full(len(members), -1, np.int64)
+
+@njit(cache=True, nogil=True)
+def _keep(order, duplicate):  # type: ignore[no-untyped-def]
+    winner = np.full(len(order), -1, np.int64)
+    kept = np.empty(len(order), np.int64)
+    count = 0
     for candidate in order:
         if winner[candidate] >= 0:
             continue
-        winner[duplicate[candidate] & (winner < 0)] = len(kept)
-        winner[candidate] = len(kept)
-        kept.append(int(candidate))
-    return np.array(kept, np.int64), winner
+        for other in range(len(order)):
+            if winner[other] < 0 and duplicate[candidate, other]:
+                winner[other] = count
+        winner[candidate] = count
+        kept[count] = candidate
+        count += 1
+    return kept[:count], winner

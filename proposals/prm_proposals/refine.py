@@ -81,7 +81,7 @@ class RefinedRetrieval:
             sizes: Pixels of each superpixel, float32 [K].
         """
         settings = self.settings.refine
-        fits = fit(regions.weights, gallery.members, sizes, settings.tightness)
+        fits = fit(regions.weights, gallery, sizes, settings.tightness)
         behind = settings.rank * np.arange(len(gallery)) / len(gallery)
         chosen = (fits - behind).argmax(axis=1)
         members = gallery.members[chosen]
@@ -121,10 +121,7 @@ def peak_regions(
 
 
 def fit(
-    regions: NDArray[np.float32],
-    proposals: NDArray[np.bool_],
-    sizes: NDArray[np.float32],
-    tightness: float,
+    regions: NDArray[np.float32], gallery: Gallery, sizes: NDArray[np.float32], tightness: float
 ) -> NDArray[np.float32]:
     """How well each proposal S fits each region M: ``(1 + t) |M ∩ S| / (|M| + t |S|)``, float32 [n, N].
 
@@ -133,13 +130,15 @@ def fit(
 
     Args:
         regions: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
-        proposals: Unions of superpixels, bool [N, K].
+        gallery: N proposals.
         sizes: Pixels of each superpixel, float32 [K].
         tightness: t > 0.
     """
-    shared = (regions * sizes.astype(np.float32)) @ proposals.T.astype(np.float32)
-    total = (regions @ sizes)[:, None] + tightness * (proposals @ sizes)[None, :]
-    return np.asarray((1 + tightness) * shared / total, dtype=np.float32)
+    weights = regions * sizes.astype(np.float32)
+    sums = gallery.sums(np.concatenate([weights, sizes[None]]))
+    shared, areas = sums[:-1], sums[-1]
+    total = weights.sum(axis=1)[:, None] + np.float32(tightness) * areas
+    return np.asarray(np.float32(1 + tightness) * shared / total, dtype=np.float32)
 
 
 def _trust(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.boundary import boundary_strength, lab_image
+from prm_proposals.pooling import Pooling
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class RegionGraph:
     def count(self) -> int:
         """Number of superpixels, K."""
         return len(self.sizes)
+
+    @cached_property
+    def pooling(self) -> Pooling:
+        """Sums and means of maps over the superpixels."""
+        return Pooling(self.labels, self.count)
 
 
 def region_graph(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> RegionGraph:

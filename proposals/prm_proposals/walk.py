@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, diags_array
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
 
 from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.grouping import group_peaks
-from prm_proposals.maps import resample_mass, superpixel_sums, upsample
+from prm_proposals.laplacian import solve_walk
+from prm_proposals.maps import superpixel_sums, upsample
+from prm_proposals.parts import connected_parts
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
 
@@ -81,12 +80,7 @@ def random_walk(
         -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
     )
     restart = settings.restart * graph.sizes.astype(np.float64)
-    upper = coo_array((connection, (i, j)), shape=(graph.count, graph.count))
-    connections = (upper + upper.T).tocsc()
-    system = diags_array(restart + connections.sum(axis=1)) - connections
-    # symmetric and diagonally dominant: no pivots are needed, so that the factors stay sparse
-    factors = splu(system.tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    return np.asarray(factors.solve(restart[:, None] * prior), dtype=np.float64)
+    return solve_walk(graph.edges, connection, restart, restart[:, None] * prior)
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,7 @@ class WalkRetrieval:
         Every part goes by the best peak of its group; the largest owns the group's peaks.
         """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
-        mass = superpixel_sums(resample_mass(evidence.prms, graph.labels.shape), graph.labels, graph.count)
+        mass = graph.pooling.mass(evidence.prms)
         owners = np.full(len(peak_classes), -1, np.int64)
         if len(peak_classes) == 0:
             nothing = np.zeros(0, np.int64)
@@ -136,76 +130,71 @@ class WalkRetrieval:
         else:
             prior = mask_prior(evidence.mask_logits, classes, settings)
 
-        grouped = [self._groups(evidence, mass, np.flatnonzero(peak_classes == c)) for c in classes]
-        # Y_c · r_g of every group g of every class that has several
-        shares = [
-            prior[:, column, None] * _responsibilities(mass, groups)
-            for column, groups in enumerate(grouped, start=1)
-            if len(groups) > 1
-        ]
+        groups = self._groups(evidence, mass, class_of_peak)
         # All classes and all splits are right-hand sides of one system: it is factorised once per frame.
-        walked = random_walk(np.concatenate([prior, *shares], axis=1), graph, settings)
-        region = walked[:, : 1 + len(classes)].argmax(axis=1)
-        column_of_split = 1 + len(classes)
+        splits = prior[:, 1 + groups.classes] * _responsibilities(mass, groups)
+        walked = random_walk(np.concatenate([prior, splits[:, groups.several]], axis=1), graph, settings)
+        region = walked[:, : 1 + len(classes)].argmax(axis=1) - 1
+        claims = np.ones((graph.count, len(groups.classes)))
+        claims[:, groups.several] = walked[:, 1 + len(classes) :]
+        claims[region[:, None] != groups.classes] = -np.inf
+        winner = np.where(region < 0, -1, claims.argmax(axis=1))
 
+        members, group_of_part = connected_parts(winner, graph, settings.least_part)
+        responses = np.where(groups.peaks, evidence.peak_scores, -np.inf)
+        best = responses.argmax(axis=1)[group_of_part]
         scores = evidence.peak_strength(self.settings)
-        best_peaks, members, owned = [], [], []
-        for column, groups in enumerate(grouped, start=1):
-            inside = region == column
-            split = np.zeros(graph.count, np.int64)
-            if len(groups) > 1:
-                split = walked[:, column_of_split : column_of_split + len(groups)].argmax(axis=1)
-                column_of_split += len(groups)
-            for g, peaks in enumerate(groups):
-                parts = connected_parts(inside & (split == g), graph, settings.least_part)
-                members += parts
-                best_peaks += [int(peaks[evidence.peak_scores[peaks].argmax()])] * len(parts)
-                owned += [peaks if part is parts[0] else peaks[:0] for part in parts]
-        best = np.array(best_peaks, np.int64)
         order = np.argsort(-scores[best], kind="stable")
-        for instance, source in enumerate(order):
-            owners[owned[source]] = instance
-        best = best[order]
-        stacked = np.array(members, bool).reshape(-1, graph.count)[order]
-        found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, stacked, owners)
+        best, members, group_of_part = best[order], members[order], group_of_part[order]
+        seen, largest = np.unique(group_of_part, return_index=True)
+        of_group = np.full(len(groups.classes), -1)
+        of_group[seen] = largest
+        grouped = groups.peaks.any(axis=0)
+        owners[grouped] = of_group[groups.peaks.argmax(axis=0)[grouped]]
+        found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, members, owners)
         return Walked(found, walked.T[1 + class_of_peak], mass)
 
     def _groups(
-        self, evidence: Evidence, mass: NDArray[np.float32], peaks: NDArray[np.int64]
-    ) -> list[NDArray[np.int64]]:
-        """The peaks of one class by the object they lie on; weak ones beside the best are in no group."""
-        settings, responses = self.settings.walk, evidence.peak_scores[peaks]
-        peaks = peaks[responses >= settings.group_ratio * responses.max()]
-        class_map = evidence.class_maps[evidence.peaks[peaks[0], 0]]
-        groups = group_peaks(
-            class_map, evidence.peaks[peaks, 1:], evidence.peak_scores[peaks], mass[peaks], settings
-        )
-        return [peaks[groups == g] for g in range(groups.max() + 1)]
+        self, evidence: Evidence, mass: NDArray[np.float32], class_of_peak: NDArray[np.int64]
+    ) -> _Groups:
+        """The peaks of each class by the object they lie on; weak ones beside the best are in no group."""
+        settings, responses = self.settings.walk, evidence.peak_scores
+        group_of_peak = np.full(len(class_of_peak), -1, np.int64)
+        classes: list[NDArray[np.int64]] = []
+        count = 0
+        for position in range(int(class_of_peak.max()) + 1):
+            own = np.flatnonzero(class_of_peak == position)
+            own = own[responses[own] >= settings.group_ratio * responses[own].max()]
+            class_map = evidence.class_maps[evidence.peaks[own[0], 0]]
+            groups = group_peaks(class_map, evidence.peaks[own, 1:], responses[own], mass[own], settings)
+            group_of_peak[own] = count + groups
+            classes.append(np.full(groups.max() + 1, position))
+            count += len(classes[-1])
+        return _Groups(np.concatenate(classes), group_of_peak == np.arange(count)[:, None])
 
 
-def connected_parts(member: NDArray[np.bool_], graph: RegionGraph, least: float) -> list[NDArray[np.bool_]]:
-    """The connected parts of a union of superpixels, the largest first: an object is in one piece.
+@dataclass(frozen=True)
+class _Groups:
+    """Groups of peaks, class by class.
 
-    Args:
-        member: bool [K].
-        graph: Superpixels.
-        least: Parts below this share of the picture are left out, except the largest.
-
-    Returns:
-        bool [K] each; none if ``member`` is empty.
+    Attributes:
+        classes: Class of each group, as its position among the live ones, int64 [G].
+        peaks: Which peaks each group holds, bool [G, P].
     """
-    i, j = graph.edges.T
-    inside = member[i] & member[j]
-    joined = coo_array((np.ones(inside.sum()), (i[inside], j[inside])), shape=(graph.count, graph.count))
-    _, part = connected_components(joined, directed=False)
-    pixels = np.bincount(part, weights=graph.sizes * member)
-    order = np.argsort(-pixels, kind="stable")
-    kept = [k for place, k in enumerate(order) if pixels[k] > (least * graph.sizes.sum() if place else 0)]
-    return [member & (part == k) for k in kept]
+
+    classes: NDArray[np.int64]
+    peaks: NDArray[np.bool_]
+
+    @property
+    def several(self) -> NDArray[np.bool_]:
+        """Whether the class of each group has others, bool [G]."""
+        return np.asarray(np.bincount(self.classes)[self.classes] > 1)
 
 
-def _responsibilities(mass: NDArray[np.float32], groups: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Share r_g of each group in each superpixel by PRM mass, float64 [K, G]; equal where no PRM reaches."""
-    total = np.stack([mass[peaks].mean(axis=0, dtype=np.float64) for peaks in groups], axis=1)
-    reach = total.sum(axis=1, keepdims=True)
-    return np.where(reach > 0, total / np.where(reach > 0, reach, 1), 1 / len(groups))
+def _responsibilities(mass: NDArray[np.float32], groups: _Groups) -> NDArray[np.float64]:
+    """Share r_g of each group of a class by PRM mass, float64 [K, G]; equal where no PRM reaches."""
+    mean = (groups.peaks / groups.peaks.sum(axis=1, keepdims=True)) @ mass.astype(np.float64)
+    siblings = (groups.classes[:, None] == groups.classes).astype(np.float64)
+    reach = siblings @ mean
+    equal = 1 / siblings.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(reach > 0, mean / np.where(reach > 0, reach, 1), equal).T)

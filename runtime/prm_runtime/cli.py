@@ -8,6 +8,7 @@ import typer
 
 import prm_runtime.blas  # noqa: F401 (must come before numpy)
 from prm_runtime.commands.doctor import doctor
+from prm_runtime.commands.recover import recover
 from prm_runtime.commands.segment import segment
 from prm_runtime.console import DefaultCommandGroup, print_version, run
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(doctor)
+app.command()(recover)
 
 
 @app.callback()

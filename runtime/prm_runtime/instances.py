@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prm_runtime.conversions import coco_annotations, supervision_detections
 from prm_runtime.errors import PrmError
+
+if TYPE_CHECKING:
+    import supervision
 
 
 class InstancesError(PrmError, ValueError):
@@ -28,7 +32,7 @@ class Instances:
         boxes: (x0, y0, x1, y1), x0 and y0 inclusive, x1 and y1 exclusive, int64 [n, 4].
         masks: bool [n, H, W].
         prms: Peak Response Map of each instance over the whole frame, float32 [n, h2, w2], or None.
-        track_ids: int64 [n], or None where nothing was tracked.
+        track_ids: int64 [n], -1 for an instance that has no track (yet), or None where nothing was tracked.
 
     Raises:
         InstancesError: On construction, if shapes, types or values do not fit; it states both.
@@ -76,6 +80,38 @@ class Instances:
     def labels(self) -> list[str]:
         """Class name of each instance."""
         return [self.classes[class_id] for class_id in self.class_ids]
+
+    def track_id(self, n: int) -> int | None:
+        """The track of instance ``n``; None where it has none."""
+        if self.track_ids is None or self.track_ids[n] < 0:
+            return None
+        return int(self.track_ids[n])
+
+    def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """COCO's dictionaries, which serve as annotations and as results.
+
+        Args:
+            image_id: Number of the picture.
+            category_ids: Category of each class; its class id plus one if None.
+
+        Returns:
+            One for each instance: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height], ``area``,
+            ``iscrowd``, ``segmentation`` (compressed RLE), ``score``, and ``track_id`` where it has a track.
+
+        Example:
+            >>> ground_truth.loadRes(instances.to_coco(139))  # a pycocotools COCO
+        """
+        return coco_annotations(self, image_id, category_ids)
+
+    def to_supervision(self) -> supervision.Detections:
+        """``supervision.Detections`` with masks, scores, classes, tracks and ``data["class_name"]``.
+
+        Boxes are [x0, y0, x1, y1] in pixels; a tracker id of -1 is an instance without a track.
+
+        Raises:
+            PrmError: If supervision is not installed (extra ``supervision``).
+        """
+        return supervision_detections(self)
 
     def select(self, index: ArrayLike) -> Instances:
         """The instances at ``index`` (a boolean mask or indices), in that order."""

@@ -51,5 +51,6 @@ class Outputs:
     def _note(self, sink: Sink, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         problem = f"{sink}: {reason}; what was written before is kept"
-        if not any(known.startswith(f"{sink}: ") for known in self.problems):
+        says_what_to_do = isinstance(error, SinkError)
+        if says_what_to_do or not any(known.startswith(f"{sink}: ") for known in self.problems):
             self.problems.append(problem)

@@ -4,12 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as coco
-
 from prm_runtime.instances import Instances
+from prm_runtime.rle import decode_mask, encode_mask
 from prm_runtime.sources.base import Frame
+
+__all__ = ["FRAME_SCHEMA", "decode_mask", "encode_mask", "frame_record"]
+
+FRAME_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "prm.Frame",
+    "type": "object",
+    "properties": {
+        "source": {"type": "string"},
+        "frame": {"type": "integer", "minimum": 0},
+        "time_s": {"type": ["number", "null"]},
+        "width": {"type": "integer", "minimum": 1},
+        "height": {"type": "integer", "minimum": 1},
+        "instances": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "label": {"type": "string"},
+                    "class_id": {"type": "integer", "minimum": 0},
+                    "score": {"type": "number", "minimum": 0, "maximum": 1},
+                    "peak": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+                    "box": {"type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4},
+                    "mask": {
+                        "type": "object",
+                        "properties": {"size": {"type": "array"}, "counts": {"type": "string"}},
+                        "required": ["size", "counts"],
+                    },
+                    "track_id": {"type": ["integer", "null"]},
+                },
+                "required": ["label", "class_id", "score", "peak", "box", "mask", "track_id"],
+            },
+        },
+    },
+    "required": ["source", "frame", "time_s", "width", "height", "instances"],
+}
+"""JSON Schema of what :func:`frame_record` returns."""
 
 
 def frame_record(frame: Frame, instances: Instances) -> dict[str, Any]:
@@ -33,20 +67,8 @@ def frame_record(frame: Frame, instances: Instances) -> dict[str, Any]:
                 "peak": [round(float(value), 2) for value in instances.peaks[n]],
                 "box": instances.boxes[n].tolist(),
                 "mask": encode_mask(instances.masks[n]),
-                "track_id": None if instances.track_ids is None else int(instances.track_ids[n]),
+                "track_id": instances.track_id(n),
             }
             for n, label in enumerate(instances.labels)
         ],
     }
-
-
-def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO compressed RLE of a mask, bool [H, W]: ``{"size": [H, W], "counts": str}``."""
-    encoded = coco.encode(np.asfortranarray(mask.view(np.uint8)))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-
-
-def decode_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
-    """Inverse of :func:`encode_mask`."""
-    decoded: NDArray[np.uint8] = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
-    return decoded.astype(np.bool_)

@@ -17,10 +17,10 @@ from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.pooling import pool_features
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
+from prm_runtime.auto import AUTO, choose_backend
 from prm_runtime.backends import Backend, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
@@ -123,7 +123,9 @@ class Segmenter:
 
         Args:
             path: The bundle; the shipped one if None.
-            backend: A key of :data:`~prm_runtime.backends.BACKENDS`, such as ``"onnxruntime"``.
+            backend: A key of :data:`~prm_runtime.backends.BACKENDS`, such as ``"onnxruntime"``, or
+                ``"auto"``: the fastest that is installed, measured once and kept in the user's cache
+                (:func:`~prm_runtime.auto.choose_backend`).
             threads: CPU threads of the engine; None leaves the choice to it.
             retrieval: Another retrieval method than the bundle's, or complete settings.
             proposals: Where proposals come from, or its name, see
@@ -144,6 +146,8 @@ class Segmenter:
             settings = retrieval
         elif retrieval is not None:
             settings = replace(settings, method=retrieval)
+        if backend == AUTO:
+            backend = choose_backend(bundle, threads).backend
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
             with _errors_for_people():
@@ -294,7 +298,7 @@ class Segmenter:
         mask_logits = None
         if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):
-                mask_logits = pool_features(maps[MASK_LOGITS][0], graph.labels, graph.count)
+                mask_logits = graph.pooling.means(maps[MASK_LOGITS][0])
         return Evidence(
             maps["class_maps"][0],
             maps["class_scores"][0],

@@ -53,6 +53,13 @@ def _patched(self: nn.Conv2d, U: Tensor) -> Tensor:
     return _DividedByNormaliser.apply(V, normaliser)
 
 
+def patch(model: nn.Module) -> None:
+    """Give every convolution of a network the published code's backward pass."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.forward = MethodType(_patched, module)  # type: ignore[method-assign]
+
+
 def response_maps(
     model: nn.Module, image: NDArray[np.float32], peaks: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
@@ -63,9 +70,7 @@ def response_maps(
         image: float32 [1, 3, H, W].
         peaks: Class, row and column of each.
     """
-    for module in model.double().modules():
-        if isinstance(module, nn.Conv2d):
-            module.forward = MethodType(_patched, module)
+    patch(model.double())
     x = torch.tensor(image, dtype=torch.float64, requires_grad=True)
     M = model(x)
     maps = []

@@ -47,7 +47,8 @@ def test_the_cases_above_suppress_and_choose() -> None:
 def test_a_fit_is_one_for_the_region_itself_and_dice_for_tightness_one() -> None:
     sizes = np.array([10, 20, 30, 40], np.float32)
     region = np.array([[1, 1, 0, 0]], np.float32)
-    proposals = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]], bool)
+    members = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]], bool)
+    proposals = Gallery(np.arange(4, dtype=np.int32)[None], members)
     assert fit(region, proposals, sizes, 1.0)[0].tolist() == pytest.approx([1, 20 / 40, 60 / 90, 0])
     tight = fit(region, proposals, sizes, 3.0)[0]
     assert tight[0] == pytest.approx(1)

@@ -11,9 +11,10 @@ from tests.oracles import walk as oracle
 
 from prm_proposals.evidence import Evidence
 from prm_proposals.grouping import group_peaks, saddles
+from prm_proposals.parts import connected_parts
 from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
-from prm_proposals.walk import WalkRetrieval, class_prior, connected_parts, mask_prior, random_walk
+from prm_proposals.walk import WalkRetrieval, class_prior, mask_prior, random_walk
 
 SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
@@ -112,11 +113,11 @@ def test_connected_parts_are_what_flooding_finds(seed: int, least: float):
     rng = np.random.default_rng(seed)
     graph = random_evidence(seed).graph
     for share in (0.0, 0.3, 0.6, 1.0):
-        member = rng.random(graph.count) < share
-        found = connected_parts(member, graph, least)
-        expected = oracle.parts(member, graph, least)
-        assert len(found) == len(expected)
-        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        regions = np.where(rng.random(graph.count) < share, rng.integers(0, 3, graph.count), -1)
+        members, owners = connected_parts(regions, graph, least)
+        expected = [(r, part) for r in range(3) for part in oracle.parts(regions == r, graph, least)]
+        assert owners.tolist() == [r for r, _ in expected]
+        assert np.array_equal(members, np.array([part for _, part in expected]).reshape(members.shape))
 
 
 def test_the_separating_case_has_classes_of_several_instances():

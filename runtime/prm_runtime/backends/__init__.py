@@ -28,6 +28,9 @@ class BackendInfo:
         requires: Packages that must be importable.
         install: The command that installs them.
         options: Further arguments of the class.
+        distributions: Packages any of which brings the engine; its speed may change with their versions.
+        compiles_per_size: Each new size of frame costs it a second or so.
+        is_automatic: ``auto`` may choose it.
     """
 
     module: str
@@ -35,6 +38,9 @@ class BackendInfo:
     requires: Sequence[str]
     install: str
     options: Mapping[str, str] = field(default_factory=dict)
+    distributions: Sequence[str] = ()
+    compiles_per_size: bool = False
+    is_automatic: bool = True
 
     def missing(self) -> list[str]:
         """Names of the required packages that are not installed."""
@@ -43,12 +49,36 @@ class BackendInfo:
 
 BACKENDS = {
     "onnxruntime": BackendInfo(
-        "onnxruntime_cpu", "OnnxRuntimeCpu", ("onnxruntime",), "pip install --force-reinstall onnxruntime"
+        "onnxruntime_cpu",
+        "OnnxRuntimeCpu",
+        ("onnxruntime",),
+        "pip install --force-reinstall onnxruntime",
+        distributions=("onnxruntime", "onnxruntime-gpu"),
     ),
-    "openvino": BackendInfo("openvino", "OpenVino", ("openvino", "onnx"), 'pip install "prm-edge[openvino]"'),
+    "openvino": BackendInfo(
+        "openvino",
+        "OpenVino",
+        ("openvino", "onnx"),
+        'pip install "prm-edge[openvino]"',
+        distributions=("openvino",),
+        compiles_per_size=True,
+    ),
+    "cuda": BackendInfo(
+        "onnxruntime_cuda",
+        "OnnxRuntimeCuda",
+        ("onnxruntime",),
+        "pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+        distributions=("onnxruntime-gpu",),
+    ),
 } | {
     f"{flavor}{suffix}": BackendInfo(
-        "tensorrt", "TensorRt", (info.module,), info.install, {"flavor": flavor, **precision}
+        "tensorrt",
+        "TensorRt",
+        (info.module,),
+        info.install,
+        {"flavor": flavor, **precision},
+        distributions=(flavor,),
+        is_automatic=not suffix,  # another precision is the user's to choose
     )
     for flavor, info in FLAVORS.items()
     for suffix, precision in (("", {}), ("-fp16", {"precision": "fp16"}))

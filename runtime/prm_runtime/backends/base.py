@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
 from prm_runtime.errors import PrmError
 from prm_runtime.manifest import Manifest, Size
 from prm_runtime.preprocess import input_size
+
+if TYPE_CHECKING:
+    from prm_runtime.bundle import Bundle
 
 USUAL_FRAME = (3, 4)  # height and width, as most cameras and data sets have them
 
@@ -81,4 +84,13 @@ class Backend(Protocol):
 
     def compile(self, model: bytes, use: GraphUse = ANY_USE) -> Graph:
         """Compile a serialised ONNX model."""
+        ...
+
+
+@runtime_checkable
+class BuildsEngines(Protocol):
+    """A backend whose engines take minutes to build, once."""
+
+    def has_engines(self, bundle: Bundle) -> bool:
+        """Whether those of a bundle are there."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from prm_runtime.backends.base import ANY_USE, EngineMissingError, GraphUse
+from prm_runtime.bundle import Bundle
 from prm_runtime.console import stderr
 from prm_runtime.engines.cache import EngineCache, EngineKey
 from prm_runtime.engines.cuda import open_cuda
@@ -52,11 +53,22 @@ class TensorRt:
         engine = self._flavor.load(self._engine(model, use))
         return EngineGraph(self._flavor, engine, self._cuda, use.resident)
 
+    def has_engines(self, bundle: Bundle) -> bool:
+        """Whether the engines of a bundle were built for this GPU."""
+        manifest = bundle.manifest
+        gains = frozenset(spec.name for spec in manifest.backprop.inputs if spec.name != "peaks")
+        use = GraphUse.of(manifest, resident=gains)
+        graphs = (bundle.read(graph.file) for graph in (manifest.forward, manifest.backprop))
+        return all(self._cache.load(self._key(graph, use)) is not None for graph in graphs)
+
+    def _key(self, model: bytes, use: GraphUse) -> EngineKey:
+        flavor = self._flavor
+        return EngineKey.of(model, use, flavor.name, flavor.version, self._cuda.device, self._precision)
+
     def _engine(self, model: bytes, use: GraphUse) -> bytes:
         flavor, device = self._flavor, self._cuda.device
         if self._precision != AS_EXPORTED:  # only prm-export can convert a graph
-            key = EngineKey.of(model, use, flavor.name, flavor.version, device, self._precision)
-            found = self._cache.load(key)
+            found = self._cache.load(self._key(model, use))
             if found is None:
                 raise EngineMissingError(
                     f"there is no {self._precision} engine of this bundle for {device}; build it here with: "

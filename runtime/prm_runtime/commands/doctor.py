@@ -1,10 +1,10 @@
-"""``prm-run doctor``: what is installed, what will be used, and what is wrong with it."""
+"""``prm-run doctor``: what is installed, what will be used and why, and what is wrong or could be faster."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
-from importlib.metadata import PackageNotFoundError, distributions, version
+from collections.abc import Collection, Mapping
+from importlib.metadata import distributions
 
 import onnxruntime
 import typer
@@ -12,9 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from prm_runtime.auto import Choice, choose_backend
+from prm_runtime.auto.candidates import installed_version
 from prm_runtime.backends import BACKENDS, BackendInfo, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
-from prm_runtime.errors import PrmError
+from prm_runtime.console import PrmError
+from prm_runtime.nvidia import has_nvidia_driver
 
 PACKAGES = (
     "prm-edge",
@@ -30,17 +33,42 @@ PACKAGES = (
     "cuda-python",
     "pycuda",
 )
+VARIANTS = {
+    "onnxruntime": (
+        "onnxruntime",
+        "onnxruntime-directml",
+        "onnxruntime-gpu",
+        "onnxruntime-openvino",
+        "onnxruntime-qnn",
+        "onnxruntime-rocm",
+    ),
+    "opencv": (
+        "opencv-python",
+        "opencv-python-headless",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
+}
+"""Distributions that unpack into one folder, the plainest first."""
 
 
 def doctor() -> None:
-    """Show versions, inference engines and the shipped model; exit code 1 if something needs mending."""
+    """Show versions, engines, which will be used and why; exit code 1 if something needs mending.
+
+    Engines that were not measured here before are measured, which takes some seconds.
+    """
     console = Console()
     console.print(_versions())
     console.print(_engines())
-    problems = engine_problems(_installed())
+    problems = double_installs(_installed())
     try:
-        manifest = Bundle.open(shipped_bundle()).manifest
+        bundle = Bundle.open(shipped_bundle())
+        manifest = bundle.manifest
         console.print(escape(f"model: {manifest.name}, {len(manifest.classes)} classes, {shipped_bundle()}"))
+        choice = choose_backend(bundle)
+        console.print(escape(will_be_used(choice)), highlight=False, soft_wrap=True)
+        for line in could_be_faster(choice, has_nvidia_driver()):
+            console.print("[yellow]faster:[/]", escape(line), highlight=False, soft_wrap=True)
     except PrmError as error:
         problems.append(str(error))
     for problem in problems:
@@ -50,36 +78,51 @@ def doctor() -> None:
     console.print("[green]all well[/]")
 
 
-def engine_problems(installed: Collection[str]) -> list[str]:
+def double_installs(installed: Collection[str]) -> list[str]:
     """What is wrong with a set of installed distributions, each with the commands that mend it.
 
-    ``onnxruntime`` and its variants (``onnxruntime-gpu`` ...) unpack into the same folder: whichever was
-    installed last wins, and parts of the other stay behind.
+    Variants of one package unpack into the same folder: whichever was installed last wins, and parts of the
+    other stay behind.
 
     Example:
-        >>> engine_problems(["numpy", "onnxruntime"])
+        >>> double_installs(["numpy", "onnxruntime", "opencv-python"])
         []
     """
-    variants = sorted(name for name in installed if name in _ONNXRUNTIME_VARIANTS)
-    if len(variants) < 2:
-        return []
-    keep = next((name for name in variants if name != "onnxruntime"), variants[0])
-    return [
-        f"{' and '.join(variants)} are installed over each other; keep one: "
-        f"pip uninstall -y {' '.join(variants)} && pip install {keep}"
+    problems = []
+    for variants in VARIANTS.values():
+        found = [name for name in variants if name in installed]
+        if len(found) > 1:
+            problems.append(
+                f"{' and '.join(found)} are installed over each other; keep one: "
+                f"pip uninstall -y {' '.join(found)} && pip install {found[-1]}"
+            )
+    return problems
+
+
+def will_be_used(choice: Choice) -> str:
+    """Which engine ``auto`` means here, and why."""
+    return f"engine that prm-run takes: {choice.backend}, {choice.reason} (--backend NAME takes another)"
+
+
+def could_be_faster(
+    choice: Choice, has_gpu: bool, backends: Mapping[str, BackendInfo] = BACKENDS
+) -> list[str]:
+    """What to install, or to do, to be faster."""
+    advice = []
+    if backends["openvino"].missing():
+        advice.append(
+            "OpenVINO is mostly the fastest engine on x86 CPUs; try it: " + backends["openvino"].install
+        )
+    if not has_gpu:
+        return advice
+    advice += [
+        f"{name} does not run yet: {choice.unusable[name]}"
+        for name in ("tensorrt", "tensorrt-rtx", "cuda")
+        if name in choice.unusable
     ]
-
-
-_ONNXRUNTIME_VARIANTS = frozenset(
-    {
-        "onnxruntime",
-        "onnxruntime-gpu",
-        "onnxruntime-directml",
-        "onnxruntime-openvino",
-        "onnxruntime-qnn",
-        "onnxruntime-rocm",
-    }
-)
+    if not any(name in choice.seconds or name in choice.unusable for name in ("tensorrt", "tensorrt-rtx")):
+        advice.append(f"there is an NVIDIA driver, but no TensorRT: {backends['tensorrt-rtx'].install}")
+    return advice
 
 
 def _installed() -> set[str]:
@@ -91,10 +134,7 @@ def _versions() -> Table:
     table = Table("package", "version", title="versions", title_justify="left")
     table.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
-        try:
-            table.add_row(package, version(package))
-        except PackageNotFoundError:
-            table.add_row(package, "-")
+        table.add_row(package, installed_version(package) or "-")
     return table
 
 
@@ -102,10 +142,9 @@ def _state(name: str, info: BackendInfo) -> str:
     if info.missing():
         return f"not installed; {info.install}"
     try:
-        description = create_backend(name).description
+        return create_backend(name).description
     except PrmError as error:  # installed, but there is no GPU: not wrong as long as nobody asks for it
         return f"unusable: {error}"
-    return description + (" (default)" if name == "onnxruntime" else "")
 
 
 def _engines() -> Table:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
+from prm_runtime.auto import AUTO, choose_backend
 from prm_runtime.backends import BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
@@ -22,16 +23,7 @@ from prm_runtime.report import findings, print_summary, progress_bar, status_lin
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.serve.about import About
 from prm_runtime.serve.option import hold, start_page
-from prm_runtime.sinks import (
-    JsonLines,
-    Overlays,
-    PrmHeatMaps,
-    Result,
-    Sink,
-    VideoFile,
-    VideoPerSource,
-    Window,
-)
+from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
 from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
 from prm_runtime.sources.pipe import RawFormat
 
@@ -50,7 +42,14 @@ def segment(
     model: Annotated[
         Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
     ] = None,
-    backend: Annotated[str, typer.Option(help=f"Inference engine: {', '.join(BACKENDS)}.")] = "onnxruntime",
+    backend: Annotated[
+        str,
+        typer.Option(
+            envvar="PRM_BACKEND",
+            help=f"Inference engine: {AUTO} (the fastest that is installed, measured once), "
+            f"{', '.join(BACKENDS)}.",
+        ),
+    ] = AUTO,
     save_json: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write JSON lines, one per frame; - is standard output."),
@@ -59,6 +58,27 @@ def segment(
     save_images: Annotated[str | None, typer.Option(metavar="DIR", help="Write a picture per frame.")] = None,
     save_prm: Annotated[
         str | None, typer.Option(metavar="DIR", help="Write each instance's Peak Response Map.")
+    ] = None,
+    save_labels: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write a data set of pseudo-labels, see --format.")
+    ] = None,
+    label_format: Annotated[
+        LabelFormat, typer.Option("--format", help="Format of --save-labels.")
+    ] = LabelFormat.COCO,
+    save_coco: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write COCO results, a JSON list with RLE masks.")
+    ] = None,
+    coco_ids: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="COCO annotations whose ids of pictures and categories --save-coco takes."
+        ),
+    ] = None,
+    save_mcap: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write an MCAP recording for Foxglove.")
+    ] = None,
+    callback: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="Call a function with each result.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show the result in a window; q quits.")] = False,
     serve: Annotated[
@@ -144,7 +164,11 @@ def segment(
     Exit codes: 0 all done, 1 error, 2 wrong usage, 3 done but parts of the sources could not be read or a
     result not be written, 130 or 143 interrupted (files are finished). --debug shows tracebacks.
     """
-    _refuse_overwriting(source, [save_json, save_video])
+    outputs = Outputs(
+        save_json, save_video, save_images, save_prm, save_labels, label_format, save_coco, coco_ids,
+        save_mcap, callback,
+    )  # fmt: skip
+    _refuse_overwriting(source, outputs.files)
     bundle = Bundle.open(model or shipped_bundle(), require_signature=require_signature)
     names = bundle.manifest.classes
     wanted = None if not classes else [name for text in classes for name in split_class_list(text, names)]
@@ -156,9 +180,10 @@ def segment(
             None if stdin_size is None else RawFormat.parse(stdin_size, stdin_format),
         ),
     )
+    are_still = all(one.is_still for one in sources)
     segmenter = Segmenter.open(
         bundle.path,
-        backend,
+        _engine(backend, bundle, threads, are_still),
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
@@ -167,8 +192,7 @@ def segment(
         fused=fused,
         require_signature=require_signature,
     )
-    sinks = _open_sinks(save_json, save_video, save_images, save_prm, sources)
-    are_still = all(one.is_still for one in sources)
+    sinks = open_sinks(outputs, sources, names)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
@@ -201,26 +225,12 @@ def segment(
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _open_sinks(
-    save_json: str | None,
-    save_video: str | None,
-    save_images: str | None,
-    save_prm: str | None,
-    sources: Sequence[Source],
-) -> list[Sink]:
-    sinks: list[Sink] = []
-    if save_json:
-        sinks.append(JsonLines(save_json))
-    if save_video:
-        is_file = len(sources) == 1 and not sources[0].is_live
-        sinks.append(
-            VideoFile(save_video, sources[0].fps) if is_file else VideoPerSource(save_video, sources)
-        )
-    if save_images:
-        sinks.append(Overlays(save_images))
-    if save_prm:
-        sinks.append(PrmHeatMaps(save_prm))
-    return sinks
+def _engine(backend: str, bundle: Bundle, threads: int | None, are_still: bool) -> str:
+    """The engine that was asked for, or the one that is fastest."""
+    if backend != AUTO:
+        return backend
+    with stderr.status("choosing the engine"):
+        return choose_backend(bundle, threads, many_sizes=are_still).backend
 
 
 def _refuse_overwriting(sources: Sequence[str], outputs: Sequence[str | None]) -> None:

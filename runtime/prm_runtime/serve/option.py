@@ -54,7 +54,9 @@ def start_page(text: str, sources: Sequence[Watched], about: About, context: typ
 
 
 def hold(page: LivePage) -> None:
-    """Keep the page up until Ctrl-C or SIGTERM."""
+    """Keep the page up until Ctrl-C or SIGTERM; not if all sources died, which a supervisor should see."""
+    if not page.is_healthy:
+        return
     stderr.print(f"the page stays at {escape(page.url)} until Ctrl-C", highlight=False, soft_wrap=True)
     with Interrupts() as interrupts:
         while interrupts.received is None:

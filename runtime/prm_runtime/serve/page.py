@@ -15,6 +15,7 @@ from prm_runtime.serve.about import About
 from prm_runtime.serve.access_token import Token
 from prm_runtime.serve.address import Address, listen
 from prm_runtime.serve.app import create_app
+from prm_runtime.serve.health import is_healthy
 from prm_runtime.serve.hub import Hub, Watched
 from prm_runtime.serve.metrics import Metrics
 from prm_runtime.sinks.base import Result, SinkError
@@ -65,12 +66,13 @@ class LivePage:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                log_config=None,  # logging is the program's business ...
-                access_log=False,  # ... and addresses with tokens in them nobody's
-                log_level="warning",
+                log_config=None,
+                access_log=False,
+                log_level="warning",  # below it are the addresses of requests, maybe with a token
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
                 ws_max_size=_MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # pictures are compressed already
             )
         )
         self._thread = threading.Thread(
@@ -90,6 +92,15 @@ class LivePage:
         self._server.should_exit = True
         self._thread.join()
         self._listener.close()
+
+    def __str__(self) -> str:
+        """Where it is."""
+        return f"live page at {self.url}"
+
+    @property
+    def is_healthy(self) -> bool:
+        """What ``/healthz`` says: whether a source delivers or has delivered everything."""
+        return is_healthy(self._hub.statuses)
 
     def write(self, result: Result) -> None:
         """Show a result in place of the one before it."""

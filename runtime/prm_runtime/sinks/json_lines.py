@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from prm_runtime.results import frame_record
 from prm_runtime.sinks.base import Result
+from prm_runtime.sinks.files import AppendFile
 
 
 class JsonLines:
@@ -20,18 +19,17 @@ class JsonLines:
     """
 
     def __init__(self, path: str) -> None:
-        """Open the file, or standard output for ``-``."""
+        """Open the file, or standard output for ``-``.
+
+        Raises:
+            SinkError: If it cannot be created.
+        """
         self._name = path
-        self._is_stdout = path == "-"
-        if self._is_stdout:
-            self._file: BinaryIO = sys.stdout.buffer
-        else:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 (closed by close)
+        self._file = None if path == "-" else AppendFile(Path(path))
 
     def __str__(self) -> str:
         """What people call it."""
-        return "standard output" if self._is_stdout else self._name
+        return "standard output" if self._file is None else self._name
 
     def write(self, result: Result) -> None:
         """Write one line.
@@ -41,25 +39,14 @@ class JsonLines:
         """
         with result.times.stage("write"):
             record = frame_record(result.frame, result.instances)
-            line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-            if self._is_stdout:
-                self._file.write(line.encode())
-                self._file.flush()
+            line = (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+            if self._file is None:
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
             else:
-                self._append(line.encode())
-
-    def _append(self, line: bytes) -> None:
-        start = self._file.tell() if self._file.seekable() else 0
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError:
-            with suppress(OSError):  # a pipe or a device cannot be cut
-                self._file.truncate(start)
-            raise
+                self._file.write(line)
 
     def close(self) -> None:
         """Close the file."""
-        if not self._is_stdout:
+        if self._file is not None:
             self._file.close()

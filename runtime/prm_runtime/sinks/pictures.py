@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prm_runtime.draw import draw_prm
 from prm_runtime.sinks.base import Result, SinkError
+from prm_runtime.sinks.files import make_folder, replace_file
 from prm_runtime.sources.base import Frame
 from prm_runtime.sources.uri import plain_name
 
@@ -19,8 +20,7 @@ class Overlays:
 
     def __init__(self, folder: str) -> None:
         """Make the folder."""
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = make_folder(Path(folder))
         self._names = FrameNames()
 
     def __str__(self) -> str:
@@ -42,8 +42,7 @@ class PrmHeatMaps:
 
     def __init__(self, folder: str) -> None:
         """Make the folder."""
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = make_folder(Path(folder))
         self._names = FrameNames()
 
     def __str__(self) -> str:
@@ -75,6 +74,10 @@ class FrameNames:
 
     def name(self, frame: Frame) -> str:
         """``dog`` for the picture dog.jpg, ``clip_000012`` for frame 12 of clip.mp4."""
+        return f"{self.stem(frame)}{frame.number}"
+
+    def stem(self, frame: Frame) -> str:
+        """``clip`` for all frames of clip.mp4, ``clip-2`` for those of other/clip.mp4."""
         stem = self._stems.get(frame.source)
         if stem is None:
             stem, copies = frame.stem, 1
@@ -83,16 +86,30 @@ class FrameNames:
                 stem = f"{frame.stem}-{copies}"
             self._stems[frame.source] = stem
             self._taken.add(stem)
-        return f"{stem}{frame.number}"
+        return stem
 
 
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an RGB picture.
+    """Write an RGB picture, whole or not at all.
 
     Raises:
-        SinkError: If it cannot be written.
+        SinkError: If the format cannot hold it.
+        OSError: If it cannot be written.
     """
-    encoded, content = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    try:
+        content = encode_picture(image, path.suffix)
+    except ValueError as error:
+        raise SinkError(f"{path}: {error}") from error
+    replace_file(path, content)
+
+
+def encode_picture(image: NDArray[np.uint8], suffix: str) -> bytes:
+    """An RGB picture, uint8 [H, W, 3], in the format of a file name's ending such as ``.jpg``.
+
+    Raises:
+        ValueError: If the format cannot hold it.
+    """
+    encoded, content = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not encoded:
-        raise SinkError(f"{path}: cannot encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
-    path.write_bytes(content.tobytes())
+        raise ValueError(f"cannot encode a picture of {image.shape[1]} x {image.shape[0]} pixels")
+    return bytes(content.tobytes())

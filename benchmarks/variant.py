@@ -1,0 +1,45 @@
+"""What several benchmarks time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+from benchmarks.timing import TOTAL, Run
+from numpy.typing import NDArray
+
+from prm_runtime.backends import BACKENDS, create_backend
+from prm_runtime.console import PrmError
+from prm_runtime.segmenter import Segmenter
+from prm_runtime.timing import STAGES
+
+
+def backends_that_run() -> list[str]:
+    """Engines that are more than installed: TensorRT-RTX imports where there is no GPU."""
+    found = []
+    for name, info in BACKENDS.items():
+        if info.missing():
+            continue
+        try:
+            create_backend(name)
+        except PrmError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+        else:
+            found.append(name)
+    return found
+
+
+def segmenting(segmenter: Segmenter, pictures: Sequence[NDArray[np.uint8]]) -> Run:
+    """The whole frame and its stages."""
+
+    def run(number: int) -> dict[str, float]:
+        before = {stage: segmenter.times.seconds(stage) for stage in STAGES}
+        start = perf_counter()
+        segmenter(pictures[number % len(pictures)])
+        seconds = {TOTAL: perf_counter() - start}
+        spent = {stage: segmenter.times.seconds(stage) - before[stage] for stage in STAGES}
+        return seconds | {stage: value for stage, value in spent.items() if value > 0}
+
+    return run

@@ -1,0 +1,5 @@
+"""``--backend auto``: which of the installed engines runs a bundle fastest on this machine."""
+
+from prm_runtime.auto.choose import AUTO, Choice, choose_backend
+
+__all__ = ["AUTO", "Choice", "choose_backend"]
