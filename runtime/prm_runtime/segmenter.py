@@ -27,6 +27,7 @@ from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
 from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
 from prm_runtime.instances import Instances, mask_boxes
+from prm_runtime.kernels import load_kernels
 from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.masks import check_room, frame_masks
 from prm_runtime.network import Maps, Network
@@ -148,6 +149,7 @@ class Segmenter:
             settings = replace(settings, method=retrieval)
         if backend == AUTO:
             backend = choose_backend(bundle, threads).backend
+        load_kernels(ProposalGenerator(bundle.manifest.proposals))
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
             with _errors_for_people():
