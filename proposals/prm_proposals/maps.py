@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 
@@ -92,8 +93,32 @@ def superpixel_sums(maps: NDArray[np.float32], labels: NDArray[np.int32], count:
         labels: int32 [h, w], values 0..count-1.
         count: Number of superpixels, K.
     """
-    flat = labels.ravel()
-    sums = np.empty((len(maps), count), np.float32)
-    for source, out in zip(maps, sums, strict=True):
-        out[:] = np.bincount(flat, weights=source.ravel(), minlength=count)
+    sums: NDArray[np.float32] = _superpixel_sums(np.ascontiguousarray(maps, np.float32), labels, count)
     return sums
+
+
+@njit(cache=True, nogil=True)
+def _superpixel_sums(maps, labels, count):  # type: ignore[no-untyped-def]
+    sums = np.zeros((len(maps), count))
+    for n in range(len(maps)):
+        into = sums[n]
+        for y in range(labels.shape[0]):
+            row, values = labels[y], maps[n, y]
+            for x in range(len(row)):
+                into[np.uint32(row[x])] += values[x]
+    return sums.astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def bilinear_taps(pixels, cells):  # type: ignore[no-untyped-def]
+    """The first of the two cells that each pixel along one axis lies between, int64 [pixels], and the weights
+    of both, float32 [pixels, 2]; ``cells`` is at least 2.
+    """
+    first = np.empty(pixels, np.int64)
+    weights = np.empty((pixels, 2), np.float32)
+    for pixel in range(pixels):
+        position = min(max((pixel + 0.5) * cells / pixels - 0.5, 0.0), cells - 1.0)
+        first[pixel] = min(int(position), cells - 2)
+        weights[pixel, 1] = position - first[pixel]
+        weights[pixel, 0] = np.float32(1) - weights[pixel, 1]
+    return first, weights

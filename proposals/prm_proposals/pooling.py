@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prm_proposals.maps import bilinear_taps
+
 _SUMS = {"reassoc", "contract", "nsz"}  # sums may be taken in any order, so that vector units can take them
 
 
@@ -122,19 +124,6 @@ def _two_cells(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def _taps(pixels, cells):  # type: ignore[no-untyped-def]
-    """For each pixel along one axis the first of the two cells it lies between, and the weights of both."""
-    first = np.empty(pixels, np.int64)
-    weights = np.empty((pixels, 2), np.float32)
-    for pixel in range(pixels):
-        position = min(max((pixel + 0.5) * cells / pixels - 0.5, 0.0), cells - 1.0)
-        first[pixel] = min(int(position), cells - 2)
-        weights[pixel, 1] = position - first[pixel]
-        weights[pixel, 0] = np.float32(1) - weights[pixel, 1]
-    return first, weights
-
-
-@njit(cache=True, nogil=True)
 def _boxes(labels, count):  # type: ignore[no-untyped-def]
     height, width = labels.shape
     boxes = np.zeros((count, 4), np.int32)
@@ -159,8 +148,8 @@ def _boxes(labels, count):  # type: ignore[no-untyped-def]
 def _cell_weights(labels, boxes, rows, columns, step):  # type: ignore[no-untyped-def]
     height, width = labels.shape
     count = len(boxes)
-    first_y, weight_y = _taps(height, rows)
-    first_x, weight_x = _taps(width, columns)
+    first_y, weight_y = bilinear_taps(height, rows)
+    first_x, weight_x = bilinear_taps(width, columns)
     cells = np.zeros((count, 4), np.int32)
     starts = np.zeros(count, np.int64)
     origin = np.zeros(count, np.int64)  # where cell (0, 0) would be

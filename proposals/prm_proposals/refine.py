@@ -51,7 +51,7 @@ class RefinedRetrieval:
 
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first; without proposals those of the walk."""
-        if len(evidence.gallery) == 0:
+        if len(evidence.gallery) == 0 or len(evidence.peaks) == 0:
             return self.walk(evidence)
         return self.choose(self.regions(evidence), evidence.gallery, evidence.graph.sizes)
 

@@ -116,13 +116,12 @@ class WalkRetrieval:
         Every part goes by the best peak of its group; the largest owns the group's peaks.
         """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
+        if len(peak_classes) == 0:
+            nothing, nowhere = np.zeros(0, np.int64), np.zeros((0, graph.count), np.float32)
+            found = Retrieved(nothing, np.zeros(0, np.float32), nothing, nowhere.astype(bool), nothing)
+            return Walked(found, nowhere.astype(np.float64), nowhere)
         mass = graph.pooling.mass(evidence.prms)
         owners = np.full(len(peak_classes), -1, np.int64)
-        if len(peak_classes) == 0:
-            nothing = np.zeros(0, np.int64)
-            nowhere = np.zeros((0, graph.count), bool)
-            found = Retrieved(nothing, np.zeros(0, np.float32), nothing, nowhere, owners)
-            return Walked(found, np.zeros((0, graph.count)), mass)
         settings = self.settings.walk
         classes, class_of_peak = np.unique(peak_classes, return_inverse=True)
         if evidence.mask_logits is None:

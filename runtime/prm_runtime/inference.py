@@ -68,7 +68,7 @@ class Inference:
 
     def _results(self, frames: Sequence[Frame]) -> Iterator[Result]:
         names = [frame.stem + frame.number for frame in frames]
-        evidences = self._segmenter.evidences([frame.image for frame in frames], names)
+        evidences = self._segmenter.evidences([frame.image for frame in frames], names, lean=True)
         for frame, evidence in zip(frames, evidences, strict=True):
             instances = self._segmenter.retrieve(evidence, (frame.image.shape[0], frame.image.shape[1]))
             for transform in self._transforms:

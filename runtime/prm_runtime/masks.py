@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from prm_runtime.errors import PrmError
+from prm_proposals.maps import bilinear_taps
+from prm_proposals.pooling import Pooling
+from prm_runtime.console import PrmError
+
+_HALF = np.float32(0.5 - 1e-6)  # what rounding makes of one half is inside too
 
 
 def frame_masks(
@@ -26,12 +30,40 @@ def frame_masks(
     Returns:
         bool [n, H, W], the first n of ``out`` if given: the 0/1 mask, interpolated bilinearly and cut at 0.5.
     """
+    return masks_and_boxes(members, Pooling(labels, members.shape[1]), frame_size, out)[0]
+
+
+def masks_and_boxes(
+    members: NDArray[np.bool_],
+    grid: Pooling,
+    frame_size: tuple[int, int],
+    out: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Masks as :func:`frame_masks` makes them, and their tight boxes.
+
+    Only the part of the frame that an instance's superpixels reach is looked at.
+
+    Args:
+        members: Superpixels of each instance, bool [n, K].
+        grid: Superpixels and the boxes around them.
+        frame_size: (H, W).
+        out: Where to write the masks, as for :func:`frame_masks`.
+
+    Returns:
+        ``(masks, boxes)``: bool [n, H, W]; (x0, y0, x1, y1), x1 and y1 exclusive, all 0 where the mask is
+        empty, int64 [n, 4].
+    """
     height, width = frame_size
-    masks = np.empty((len(members), height, width), np.bool_) if out is None else out[: len(members)]
-    for mask, union in zip(masks, members, strict=True):
-        grid = union.astype(np.uint8)[labels] * np.uint8(255)
-        mask[:] = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR) > 127
-    return masks
+    masks = np.zeros((len(members), height, width), np.bool_) if out is None else out[: len(members)]
+    if out is not None:
+        masks[:] = False
+    labels, boxes = grid.labels, grid.boxes
+    for axis in (0, 1):
+        if labels.shape[axis] == 1:  # interpolation is between two cells
+            labels = np.repeat(labels, 2, axis=axis)
+            boxes = boxes * np.where(np.arange(4) // 2 == axis, 2, 1).astype(np.int32)
+    found: NDArray[np.int64] = _draw(members, labels, boxes, masks)
+    return masks, found
 
 
 def check_room(out: NDArray[np.bool_], frame_size: tuple[int, int]) -> None:
@@ -45,3 +77,65 @@ def check_room(out: NDArray[np.bool_], frame_size: tuple[int, int]) -> None:
         raise PrmError(f"out must be bool [N, {height}, {width}], got {out.dtype} {list(out.shape)}")
     if not out.flags.writeable:
         raise PrmError("out must be writeable, got a read-only array")
+
+
+@njit(cache=True, nogil=True)
+def _draw(members, labels, boxes, masks):  # type: ignore[no-untyped-def]
+    """Draw each union of superpixels into a mask that is all false; returns the masks' boxes."""
+    first_y, weight_y = bilinear_taps(masks.shape[1], labels.shape[0])
+    first_x, weight_x = bilinear_taps(masks.shape[2], labels.shape[1])
+    found = np.zeros((len(members), 4), np.int64)
+    upper = np.zeros(labels.shape[1], np.float32)
+    lower = np.zeros(labels.shape[1], np.float32)
+    blend = np.zeros(labels.shape[1], np.float32)
+    for n in range(len(members)):
+        inside, mask, box = members[n], masks[n], found[n]
+        top, bottom, left, right = labels.shape[0], 0, labels.shape[1], 0
+        for region in range(len(boxes)):
+            if inside[region] and boxes[region, 1] > 0:
+                top, bottom = min(top, boxes[region, 0]), max(bottom, boxes[region, 1])
+                left, right = min(left, boxes[region, 2]), max(right, boxes[region, 3])
+        if bottom == 0:
+            continue
+        # One column more on each side: between it and the next one the mask may begin or end.
+        left, right = max(left - 1, 0), min(right + 1, labels.shape[1])
+        begin, end = 0, masks.shape[2]
+        while begin < end and first_x[begin] < left:
+            begin += 1
+        while end > begin and first_x[end - 1] + 1 >= right:
+            end -= 1
+        loaded = -2
+        box[0], box[1] = masks.shape[2], -1
+        for y in range(masks.shape[1]):
+            row = first_y[y]
+            if row + 1 < top or row >= bottom:
+                continue
+            if row != loaded:
+                if row == loaded + 1:
+                    upper, lower = lower, upper
+                else:
+                    for x in range(left, right):
+                        upper[x] = inside[labels[row, x]]
+                for x in range(left, right):
+                    lower[x] = inside[labels[row + 1, x]]
+                loaded = row
+            above, below = weight_y[y]
+            for x in range(left, right):
+                blend[x] = above * upper[x] + below * lower[x]
+            into = mask[y]
+            for x in range(begin, end):
+                at = np.uint64(first_x[x])
+                value = weight_x[x, 0] * blend[at] + weight_x[x, 1] * blend[at + np.uint64(1)]
+                into[x] = value > _HALF
+            low, high = begin, end
+            while low < high and not into[low]:
+                low += 1
+            while high > low and not into[high - 1]:
+                high -= 1
+            if low < high:
+                if box[1] < 0:
+                    box[1] = y
+                box[0], box[2], box[3] = min(box[0], low), max(box[2], high), y + 1
+        if box[1] < 0:
+            box[:] = 0
+    return found

@@ -12,11 +12,12 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.gallery import GalleryError
+from prm_proposals.gallery import Gallery, GalleryError
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
 from prm_proposals.peaks import live_peaks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
+from prm_proposals.regions import RegionGraph
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
@@ -26,10 +27,10 @@ from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
 from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
-from prm_runtime.instances import Instances, mask_boxes
+from prm_runtime.instances import Instances
 from prm_runtime.kernels import load_kernels
 from prm_runtime.manifest import MASK_LOGITS
-from prm_runtime.masks import check_room, frame_masks
+from prm_runtime.masks import check_room, masks_and_boxes
 from prm_runtime.network import Maps, Network
 from prm_runtime.timing import StageTimes
 
@@ -198,7 +199,8 @@ class Segmenter:
         size = (pixels.shape[0], pixels.shape[1])
         if out is not None:
             check_room(out, size)
-        return self.retrieve(self.evidence(pixels, name), size, out=out)
+        (evidence,) = self.evidences([pixels], None if name is None else [name], lean=True)
+        return self.retrieve(evidence, size, out=out)
 
     def many(self, frames: Sequence[FrameLike], names: Sequence[str] | None = None) -> list[Instances]:
         """Find the instances in several frames: as one by one, but the network runs on batches.
@@ -213,7 +215,7 @@ class Segmenter:
         pixels = [self._host_frame(frame) for frame in frames]
         return [
             self.retrieve(evidence, (image.shape[0], image.shape[1]))
-            for image, evidence in zip(pixels, self.evidences(pixels, names), strict=True)
+            for image, evidence in zip(pixels, self.evidences(pixels, names, lean=True), strict=True)
         ]
 
     def segment_stream(
@@ -255,11 +257,17 @@ class Segmenter:
         return evidence
 
     def evidences(
-        self, frames: Sequence[FrameLike], names: Sequence[str] | None = None
+        self, frames: Sequence[FrameLike], names: Sequence[str] | None = None, *, lean: bool = False
     ) -> Iterator[Evidence]:
         """The evidence of several frames one after the other, as :meth:`many` gathers it.
 
         The network runs on all frames before the first is handed out.
+
+        Args:
+            frames: As for :meth:`many`.
+            names: As for :meth:`many`.
+            lean: Leave superpixels and proposals out (one superpixel, no proposal) where no peak lives: there
+                is nothing to retrieve then.
 
         Raises:
             PrmError: As for one frame.
@@ -272,7 +280,10 @@ class Segmenter:
                 found = network.respond(pixels)
             peaks = [self._peaks(network, image, maps) for image, maps in zip(pixels, found, strict=True)]
         for image, name, maps, (live, prms) in zip(pixels, called, found, peaks, strict=True):
-            yield self._gather(source, image, name, maps, live, prms)
+            if lean and len(live) == 0:
+                yield _without_regions(maps, prms)
+            else:
+                yield self._gather(source, image, name, maps, live, prms)
 
     def _peaks(
         self, network: Network, frame: NDArray[np.uint8], maps: Maps
@@ -342,12 +353,12 @@ class Segmenter:
                 keep &= np.isin(found.class_ids, self._wanted)
             if out is not None:
                 keep &= keep.cumsum() <= len(out)
-            masks = frame_masks(found.members[keep], evidence.graph.labels, frame_size, out)
+            masks, boxes = masks_and_boxes(found.members[keep], evidence.graph.pooling, frame_size, out)
             cells = evidence.peaks[found.peak_indices[keep], 1:]
             grid = (evidence.class_maps.shape[1], evidence.class_maps.shape[2])
             peaks = cell_centres(cells, grid, frame_size, self.settings.map_shift).astype(np.float32)
             prms = found.instance_prms(evidence.prms, self.settings.merge_prms)[keep]
-            seen = masks.any(axis=(1, 2))
+            seen = boxes[:, 3] > 0
             if not seen.all():
                 masks[: seen.sum()] = masks[seen]
             masks = masks[: seen.sum()]
@@ -356,10 +367,26 @@ class Segmenter:
                 class_ids=found.class_ids[keep][seen],
                 scores=scores[keep][seen],
                 peaks=peaks[seen],
-                boxes=mask_boxes(masks),
+                boxes=boxes[seen],
                 masks=masks,
                 prms=prms[seen],
             )
+
+
+def _without_regions(maps: Maps, prms: NDArray[np.float32]) -> Evidence:
+    """The evidence of a frame without live peaks."""
+    labels = np.zeros((1, 1), np.int32)
+    nothing = np.zeros(0, np.float32)
+    graph = RegionGraph(
+        labels,
+        np.ones(1, np.float32),
+        np.zeros((0, 2), np.int32),
+        nothing,
+        nothing,
+        np.zeros((1, 3), np.float32),
+    )
+    no_peaks, gallery = np.zeros((0, 3), np.int64), Gallery(labels, np.zeros((0, 1), np.bool_))
+    return Evidence(maps["class_maps"][0], maps["class_scores"][0], no_peaks, nothing, prms, graph, gallery)
 
 
 @contextmanager

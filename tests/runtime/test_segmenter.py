@@ -79,6 +79,20 @@ def test_equal_frames_give_equal_results(colour_segmenter: Segmenter) -> None:
     assert_identical(first, colour_segmenter(image.copy()))
 
 
+def test_a_frame_without_peaks_costs_no_superpixels_where_only_instances_are_wanted(
+    colour_bundle: Path,
+) -> None:
+    segmenter = Segmenter.open(colour_bundle)
+    empty, image = draw_blobs(())[0], draw_blobs()[0]
+    assert len(segmenter(empty)) == len(segmenter.many([empty])[0]) == 0
+    assert segmenter.times.count("proposals") == 0
+    lean, full = segmenter.evidences([empty, image], lean=True)
+    assert lean.graph.count == 1
+    assert full.graph.count > 1
+    assert segmenter.evidence(empty).graph.count > 1  # who asks for evidence gets all of it
+    assert_identical(segmenter.retrieve(lean, empty.shape[:2]), segmenter(empty))
+
+
 def test_classes_filter_keeps_the_masks_of_the_others_out(
     colour_bundle: Path, colour_segmenter: Segmenter
 ) -> None:
