@@ -29,16 +29,18 @@ def _palette(hues: int = 12) -> list[Colour]:
 
 
 PALETTE = _palette()
+_NO_TRACK: Colour = (160, 160, 160)
 
 
 def instance_colours(instances: Instances) -> list[Colour]:
     """One colour per instance, distinct up to the palette's length.
 
-    Tracked instances keep the colour of their track. Others take the colour of their class and, where a class
-    has several, go on from left to right, so that colours hardly change from one video frame to the next.
+    Tracked instances keep the colour of their track, and are grey before they have one. Others take the
+    colour of their class and, where a class has several, go on from left to right, so that colours hardly
+    change from one video frame to the next.
     """
     if instances.track_ids is not None:
-        return [PALETTE[int(track) % len(PALETTE)] for track in instances.track_ids]
+        return [PALETTE[track % len(PALETTE)] if track >= 0 else _NO_TRACK for track in instances.track_ids]
     slots = [-1] * len(instances)
     taken: set[int] = set()
     centres = instances.boxes[:, 0] + instances.boxes[:, 2]
@@ -70,7 +72,9 @@ def draw_instances(image: NDArray[np.uint8], instances: Instances) -> NDArray[np
         _outline(canvas, instances.masks[n], colours[n], max(1, round(1.5 * unit)))
     taken: list[tuple[int, int, int, int]] = []
     for n, label in enumerate(instances.labels):
-        text = f"{label} {100 * instances.scores[n]:.0f}%"
+        track = instances.track_id(n)
+        name = label if track is None else f"{label} #{track}"
+        text = f"{name} {100 * instances.scores[n]:.0f}%"
         anchor = (int(instances.boxes[n, 0]), int(instances.boxes[n, 1]))
         plate = _label(canvas, text, anchor, colours[n], unit, taken)
         if plate is not None:

@@ -53,6 +53,18 @@ def test_one_run_with_all_formats(
     assert len(list(Path("labels").rglob("*.jpg"))) == 3
 
 
+def test_tracked_instances_carry_their_ids(
+    prm_run: PrmRun, colour_bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    result = prm_run(clip, "--model", colour_bundle, "--track", "--save-json", tmp_path / "a.jsonl")
+    assert result.code == 0, result.err
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    ids = [sorted((i["label"], i["track_id"]) for i in line["instances"]) for line in lines[1:]]
+    assert ids[0] == ids[1]
+    assert sorted(track for _, track in ids[0]) == [0, 1, 2]
+    assert {entry["track_id"] for entry in lines[0]["instances"]} == {None}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -28,6 +28,7 @@ from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
 from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
 from prm_runtime.sources.pipe import RawFormat
+from prm_runtime.tracking import TrackSettings, open_tracks
 
 EXIT_INCOMPLETE = 3
 SETTINGS = ("retrieval", "proposals", "min_score", "classes", "fused")  # what results depend on
@@ -104,6 +105,9 @@ def segment(
         bool,
         typer.Option("--serve-hold/--no-serve-hold", help="Keep the page up after the source, until Ctrl-C."),
     ] = True,
+    track: Annotated[
+        bool, typer.Option("--track", help="Name instances by track from frame to frame; smooths scores.")
+    ] = False,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -192,6 +196,8 @@ def segment(
         ),
     )
     are_still = all(one.is_still for one in sources)
+    tracking = TrackSettings(min_score=min_score)
+    transforms = [open_tracks(tracking)] if track else []
     engine = _engine(backend, bundle, threads, are_still)
     open_segmenter = partial(
         Segmenter.open,
@@ -200,13 +206,15 @@ def segment(
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
-        min_score=min_score,
+        min_score=tracking.detection_score if track else min_score,
         classes=wanted,
         fused=fused,
         require_signature=require_signature,
     )
     if ray:
-        refuse_beside_ray(sources, {"--save-prm": save_prm, "--show": show, "--serve": serve})
+        refuse_beside_ray(
+            sources, {"--save-prm": save_prm, "--show": show, "--serve": serve, "--track": track}
+        )
         sinks = open_sinks(outputs, sources, names)
         settings = {name: open_segmenter.keywords[name] for name in SETTINGS}
         settings["model"] = sha256(bundle.manifest_text).hexdigest()
@@ -237,7 +245,14 @@ def segment(
         def should_stop() -> bool:
             return interrupts.received is not None or (window is not None and window.is_closed)
 
-        summary = run_pipeline(segmenter, sources, sinks, should_stop=should_stop, on_result=on_result)
+        summary = run_pipeline(
+            segmenter,
+            sources,
+            sinks,
+            should_stop=should_stop,
+            on_result=on_result,
+            transforms=transforms,
+        )
     print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:
         raise typer.Exit(interrupts.exit_code)

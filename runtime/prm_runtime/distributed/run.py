@@ -49,7 +49,13 @@ def segment_on_ray(
     started = not ray.is_initialized()
     if started:
         variables = {"OPENBLAS_NUM_THREADS": "1"}  # see prm_runtime.blas
-        ray.init(include_dashboard=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
+        try:
+            ray.init(
+                include_dashboard=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables}
+            )
+        except Exception as error:  # ConnectionError, ValueError, and Exception itself where it is too slow
+            ray.shutdown()
+            raise PrmError(reason(error)) from error
     try:
         actors, needs = devices(backend, ray.nodes())
         context = ray.data.DataContext.get_current()
