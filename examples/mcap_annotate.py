@@ -1,7 +1,8 @@
 """MCAP in, MCAP out: ``python examples/mcap_annotate.py IN.mcap[#TOPIC] OUT.mcap [BUNDLE]``.
 
 Every image of a recording with what was found on it, as Foxglove shows it: pictures, outlines and labels,
-and the exact masks as JSON. ``prm-run IN.mcap --save-mcap OUT.mcap`` does the same; this is the place to change it.
+and the exact masks as JSON. ``prm-run IN.mcap --save-mcap OUT.mcap`` does the same; this is the place to
+change it.
 """
 
 import sys

@@ -176,3 +176,5 @@ def test_no_device_is_an_error_for_people() -> None:
 
 def test_other_errors_keep_their_last_line() -> None:
     assert reason(RuntimeError("a\n\nTraceback\n  out of memory\n")) == "Ray gave up: out of memory"
+    ours = "Traceback\n  File x\nprm_runtime.bundle.BundleError: a.prm: no such bundle"
+    assert reason(RuntimeError(ours)) == "a.prm: no such bundle"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from prm_runtime.distributed.worker import PictureWorker
 from prm_runtime.errors import PrmError
 from prm_runtime.segmenter import Segmenter
 
+_OURS = re.compile(r"(?:ray\.exceptions\.\S+: )?prm_\w+\.\S+Error: (.*)")  # PrmError and what derives from it
 PICTURES_A_FILE = 64  # what a killed run loses at most, per actor
 ON_GPU = ("tensorrt", "cuda")  # how the names of backends begin that take a GPU for themselves
 
@@ -60,6 +62,9 @@ def segment_on_ray(
         actors, needs = devices(backend, ray.nodes())
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = sys.stderr.isatty()
+        logging.getLogger("ray.data.exceptions").setLevel(
+            logging.CRITICAL
+        )  # tracebacks of what is raised too
         blocks = max(math.ceil(len(left) / PICTURES_A_FILE), min(actors, len(left)))
         pictures = [{"source": source, "path": str(Path(source).resolve())} for source in left]
         ray.data.from_items(pictures, override_num_blocks=blocks).map_batches(
@@ -101,13 +106,8 @@ def devices(backend: str, nodes: Sequence[dict[str, Any]]) -> tuple[int, dict[st
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in an actor, in one line: Ray wraps it in its own errors and their tracebacks."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        inner = cause if isinstance(cause, BaseException) else seen.__cause__
-        if isinstance(seen, PrmError) and not hasattr(seen, "cause"):
-            return str(seen)
-        seen = inner
+    """What went wrong, in one line: Ray's errors are the tracebacks of its processes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"Ray gave up: {lines[-1] if lines else type(error).__name__}"
+    last = lines[-1] if lines else type(error).__name__
+    ours = _OURS.match(last)
+    return ours[1] if ours else f"Ray gave up: {last}"
