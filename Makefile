@@ -26,8 +26,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# YOLO_PYTHON=VENV/bin/python, an environment with benchmarks/requirements-yolo.txt, puts YOLO11n-seg beside ours.
+RESULTS := benchmarks/results
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.frame
+	$(BIN)/python -m benchmarks.frame $(if $(YOLO_PYTHON),--yolo-python $(YOLO_PYTHON)) --json $(RESULTS)/frame.json
+	$(BIN)/python -m benchmarks.scaling --results $(RESULTS)
+	$(BIN)/python -m benchmarks.pipeline --json $(RESULTS)/pipeline.json
+	$(BIN)/python -m benchmarks.precision --json $(RESULTS)/precision.json
+	$(BIN)/python -m benchmarks.engines --json $(RESULTS)/engines.json
+	$(BIN)/python -m benchmarks.render
 
 clean:
 	rm -rf $(VENV) demo/out demo/out.* .mypy_cache .ruff_cache .pytest_cache

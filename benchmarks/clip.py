@@ -14,12 +14,14 @@ from prm_proposals.settings import RetrievalSettings
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sources import Frame, open_source
 
+Pictures = list[NDArray[np.uint8]]
+"""RGB, uint8 [H, W, 3] each."""
 DEFAULT = "demo/bikes.mp4"
 _FIRST = 250
 _NEVER = -1e9
 
 
-def spread_frames(source: str, count: int) -> list[NDArray[np.uint8]]:
+def spread_frames(source: str, count: int) -> Pictures:
     """Frames spread evenly over the first 250, RGB uint8 [H, W, 3]; all there are if there are fewer."""
     pictures = [frame.image for frame in islice(open_source(source), _FIRST)]
     chosen = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int)
@@ -28,10 +30,10 @@ def spread_frames(source: str, count: int) -> list[NDArray[np.uint8]]:
 
 def exactly(settings: RetrievalSettings, peaks: int) -> RetrievalSettings:
     """Settings under which the strongest ``peaks`` peaks live on every frame, whatever is in it."""
-    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=_NEVER, max_peaks=peaks)
+    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=0.0, max_peaks=peaks)
 
 
-def without_objects(segmenter: Segmenter, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def without_objects(segmenter: Segmenter, frames: Pictures) -> Pictures:
     """Those frames on which no peak lives; grey ones if there are none."""
     empty = [frame for frame in frames if len(segmenter.evidence(frame).peaks) == 0]
     return empty or [np.full_like(frames[0], 127)]

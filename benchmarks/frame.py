@@ -24,8 +24,7 @@ import prm_runtime.blas  # noqa: F401 (must come before numpy)
 # isort: split
 import numpy as np
 import typer
-from benchmarks import frame_report
-from benchmarks.clip import DEFAULT, decoding, exactly, spread_frames, without_objects
+from benchmarks.clip import DEFAULT, Pictures, decoding, exactly, spread_frames, without_objects
 from benchmarks.limits import bare_classifier, graph_work, measure
 from benchmarks.machine import pin_threads
 from benchmarks.published import PROPOSALS, PublishedInference
@@ -35,6 +34,7 @@ from benchmarks.variant import backends_that_run, segmenting
 from benchmarks.yolo import Yolo, rectangle, square
 from numpy.typing import NDArray
 
+from benchmarks import frame_report
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.preprocess import preprocess
@@ -42,7 +42,6 @@ from prm_runtime.segmenter import Segmenter
 
 PEAKS = 8
 SHOWN_FROM = 0.2  # prm-run's default --min-score
-Pictures = list[NDArray[np.uint8]]
 
 
 def main(
@@ -100,7 +99,7 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
         f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
-        f"{backend}, {PEAKS} peaks": segmenting(full, pictures),
+        f"{backend}, {PEAKS} peaks": segmenting(full, pictures, PEAKS),
         f"{backend}, as shipped": segmenting(shipped, pictures),
         f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
     }
@@ -129,7 +128,7 @@ def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pict
         image = preprocess(pictures[number], bundle.manifest.preprocessing)
         return published(image, *given[number])[1]
 
-    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures) for name, each in segmenters.items()}
+    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures, PEAKS) for name, each in segmenters.items()}
     return interleave(ours | {"published": run}, len(pictures), warm_up=1)
 
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from prm_export.macs import PRODUCTS, node_macs, shapes_for
+from prm_export.reexport import classifier_of
 from prm_runtime.bundle import Bundle
 from prm_runtime.preprocess import input_size
 
@@ -86,26 +87,25 @@ def graph_work(bundle: Bundle, frame: tuple[int, int], peaks: int, machine: Mach
     """
     manifest = bundle.manifest
     forward = onnx.load_from_string(bundle.read(manifest.forward.file))
-    image = manifest.forward.inputs[0].name
-    shapes = shapes_for(forward, {image: (1, 3, *input_size(*frame, manifest.preprocessing))})
+    size = (1, 3, *input_size(*frame, manifest.preprocessing))
+    shapes = shapes_for(forward, {manifest.forward.inputs[0].name: size})
+    bare = bare_classifier(bundle)
     reverse = onnx.load_from_string(bundle.read(manifest.backprop.file))
     given = {spec.name: shapes.get(spec.name, ()) for spec in manifest.backprop.inputs}
     given["peaks"] = (peaks, 3)
     grid = np.array(shapes["class_maps"][2:], np.int64)
     reverse_shapes = shapes_for(reverse, given, {"gain_grid": grid})
     return {
-        "bare classifier": _work(bare_classifier(bundle), shapes, machine),
+        "bare classifier": _work(bare, shapes_for(bare, {"image": size}), machine),
         "forward graph": _work(forward, shapes, machine),
         f"reverse graph, {peaks} peaks": _work(reverse, reverse_shapes, machine),
     }
 
 
 def bare_classifier(bundle: Bundle) -> onnx.ModelProto:
-    """The part of the forward graph that makes the class maps, without peaks, gain maps or features."""
+    """The network alone, from the image to the class maps: no peaks, gain maps or features."""
     forward = onnx.load_from_string(bundle.read(bundle.manifest.forward.file))
-    return onnx.utils.Extractor(forward).extract_model(
-        [bundle.manifest.forward.inputs[0].name], ["class_maps"]
-    )
+    return onnx.utils.Extractor(classifier_of(forward)).extract_model(["image"], ["class_maps"])
 
 
 def _work(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], machine: Machine) -> Work:

@@ -117,7 +117,7 @@ def interleave(
     """
     for number in range(warm_up):
         for run in runs.values():
-            run(number)
+            run(number % rounds)
     watch = Watch(processes)
     total = rounds + (round(spare * rounds) if watch.sees else 0)
     names = list(runs)

@@ -1,5 +1,5 @@
 """``--backend auto``: which of the installed engines runs a bundle fastest on this machine."""
 
-from prm_runtime.auto.choose import AUTO, Choice, choose_backend
+from prm_runtime.auto.choose import Choice, choose_backend
 
-__all__ = ["AUTO", "Choice", "choose_backend"]
+__all__ = ["Choice", "choose_backend"]

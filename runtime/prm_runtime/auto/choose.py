@@ -12,7 +12,6 @@ from prm_runtime.auto.measure import Measured, measure
 from prm_runtime.bundle import Bundle
 from prm_runtime.errors import PrmError
 
-AUTO = "auto"
 Measure = Callable[[Bundle, Sequence[str], int | None], Measured]
 
 

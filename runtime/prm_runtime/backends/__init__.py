@@ -15,7 +15,11 @@ from prm_runtime.backends.base import Backend, Graph, GraphUse
 from prm_runtime.engines.flavors import FLAVORS
 from prm_runtime.errors import PrmError
 
-__all__ = ["BACKENDS", "Backend", "BackendInfo", "Graph", "GraphUse", "create_backend"]
+__all__ = ["AUTO", "BACKENDS", "Backend", "BackendInfo", "Graph", "GraphUse", "create_backend"]
+
+
+AUTO = "auto"
+"""Not an engine, but the fastest that is installed; see :mod:`prm_runtime.auto`."""
 
 
 @dataclass(frozen=True)

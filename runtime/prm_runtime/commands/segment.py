@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
-from prm_runtime.auto import AUTO, choose_backend
-from prm_runtime.backends import BACKENDS
+from prm_runtime.auto import choose_backend
+from prm_runtime.backends import AUTO, BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
@@ -22,6 +22,7 @@ from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.report import findings, print_summary, progress_bar, status_line
+from prm_runtime.reuse import Reuse, ReuseSettings
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.serve.about import About
 from prm_runtime.serve.option import hold, start_page
@@ -108,6 +109,16 @@ def segment(
     track: Annotated[
         bool, typer.Option("--track", help="Name instances by track from frame to frame; smooths scores.")
     ] = False,
+    carry_proposals: Annotated[
+        bool,
+        typer.Option(
+            "--carry-proposals", help="Carry superpixels and proposals over where the picture is still."
+        ),
+    ] = False,
+    refresh: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Run the network on every N-th frame; masks follow between."),
+    ] = 1,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -196,6 +207,7 @@ def segment(
         ),
     )
     are_still = all(one.is_still for one in sources)
+    reuse = ReuseSettings(carry_proposals, refresh)
     tracking = TrackSettings(min_score=min_score)
     transforms = [open_tracks(tracking)] if track else []
     engine = _engine(backend, bundle, threads, are_still)
@@ -252,6 +264,7 @@ def segment(
             should_stop=should_stop,
             on_result=on_result,
             transforms=transforms,
+            analyse=Reuse(segmenter, reuse) if reuse.is_on else None,
         )
     print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:

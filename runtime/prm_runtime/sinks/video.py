@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,6 +56,7 @@ class VideoFile:
         self._size: tuple[int, int] | None = None
         self._duration = round(1 / self._rate / TIME_BASE)
         self._next_time = 0
+        self._whole, self._is_cut = 0, False
 
     def __str__(self) -> str:
         """What people call it."""
@@ -69,7 +72,18 @@ class VideoFile:
             frame = av.VideoFrame.from_ndarray(fit(image, self._size), format="rgb24")
             frame.pts, frame.time_base = self._time(result.frame.time_s), TIME_BASE
             frame.duration = self._duration
-            self._container.mux(self._stream.encode(frame))
+            self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[av.Packet[av.VideoStream]]) -> None:
+        """Write packets, and remember how long the file is while it is whole."""
+        if not packets:
+            return  # the encoder looks ahead, and the file is made with the first packet
+        try:
+            self._container.mux(packets)
+        except (FFmpegError, OSError):
+            self._is_cut = True
+            raise
+        self._whole = self._path.stat().st_size
 
     def _time(self, time_s: float | None) -> int:
         """Time stamp of the next frame; a still picture or a clock that runs back follows the last frame."""
@@ -78,12 +92,23 @@ class VideoFile:
         return time
 
     def close(self) -> None:
-        """Encode what is still in the encoder and write the index that players seek by."""
+        """Encode what is still in the encoder and write the index that players seek by.
+
+        After a failure what was written by halves is cut off, and the file plays up to there.
+        """
         try:
-            if self._size is not None:
-                self._container.mux(self._stream.encode())
+            if self._size is not None and not self._is_cut:
+                self._mux(self._stream.encode())
         finally:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        if not self._is_cut:
             self._container.close()
+        else:
+            with suppress(FFmpegError, OSError):  # the index, for which there is no room either
+                self._container.close()
+            os.truncate(self._path, self._whole)
         if self._size is None:
             self._path.unlink(missing_ok=True)  # a video without a frame plays nowhere
 

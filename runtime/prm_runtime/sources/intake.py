@@ -41,13 +41,18 @@ class _Lane:
     def put(self, frame: Frame) -> None:
         with self._changed:
             if self.source.is_live:
-                self.source.keeper.count(dropped=len(self.waiting))
-                self.waiting.clear()
+                self.clear()
             else:
                 self._changed.wait_for(lambda: len(self.waiting) < self._room or self.has_ended)
             if not self.has_ended:
                 self.waiting.append(frame)
             self._changed.notify_all()
+
+    def clear(self) -> None:
+        with self._changed:
+            if self.source.is_live:
+                self.source.keeper.count(dropped=len(self.waiting))
+            self.waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
         with self._changed:
@@ -118,8 +123,7 @@ class Intake:
         """End one source; what of it still waits is dropped."""
         (lane,) = (lane for lane in self._lanes if lane.source is source)
         lane.end(error)
-        with self._changed:
-            lane.waiting.clear()
+        lane.clear()
         source.close()
 
     def close(self) -> None:
@@ -127,8 +131,7 @@ class Intake:
         for lane in self._lanes:
             lane.source.close()
             lane.end()
-            with self._changed:
-                lane.waiting.clear()
+            lane.clear()
         deadline = monotonic() + JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - monotonic()))

@@ -26,7 +26,14 @@ from prm_runtime.sources.video import Video
 
 OPEN_TIMEOUT_S = 10.0
 # TCP: what UDP loses, no decoder can mend.
-OPTIONS = {"flags": "low_delay", "rtsp_flags": "prefer_tcp"}
+# A short look at the stream, whose packets grow old meanwhile.
+OPTIONS = {
+    "flags": "low_delay",
+    "rtsp_flags": "prefer_tcp",
+    "analyzeduration": "200000",
+    "fpsprobesize": "0",
+}
+ARRIVAL_S, CATCH_UP_S = 0.002, 0.5
 
 
 class StreamConnection:
@@ -45,13 +52,18 @@ class StreamConnection:
         self._stream.thread_type, self._stream.codec_context.thread_count = "NONE", 1
         self._packets = container.demux(self._stream)
         self.fps = frame_rate(self._stream)
+        self._catch_up_until = monotonic() + CATCH_UP_S
 
     def read(self) -> Reading:
         """Wait for the next packet and decode it.
 
+        The first packets waited while the stream was looked at: until one had to be waited for, their frames
+        are old and left out.
+
         Raises:
             LostError: If the stream ended or broke off.
         """
+        start = monotonic()
         try:
             packet = next(self._packets)
         except StopIteration:
@@ -69,6 +81,10 @@ class StreamConnection:
             frames = packet.decode()
         except (FFmpegError, OSError):
             return Reading([], captured, corrupt=1)
+        if captured - start > ARRIVAL_S:
+            self._catch_up_until = 0.0
+        if captured < self._catch_up_until:
+            return Reading([], captured)
         sound = sound_frames(frames)
         return Reading([upright(frame) for frame in sound], captured, len(frames) - len(sound))
 

@@ -1,0 +1,41 @@
+"""What a process that is killed leaves behind."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import time
+from pathlib import Path
+
+import av
+from tests.fixtures.endless_results import write_for_ever
+
+TIMES = 20
+
+
+def test_kill_9_at_any_moment_leaves_whole_lines_and_a_video_that_plays(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.fixtures.endless_results"])
+    chance = random.Random(0)  # noqa: S311
+    for n in range(TIMES):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        lines, video = folder / "out.jsonl", folder / "out.mp4"
+        writer = context.Process(target=write_for_ever, args=(str(folder),), daemon=True)
+        writer.start()
+        deadline = time.monotonic() + 60
+        while not (video.exists() and video.stat().st_size > 50_000):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        writer.kill()
+        writer.join()
+        written = lines.read_text()
+        assert written.endswith("\n")
+        frames = [json.loads(line)["frame"] for line in written.splitlines()]
+        assert frames == list(range(len(frames)))
+        with av.open(str(video)) as container:
+            shown = [frame.time for frame in container.decode(video=0)]
+        assert 1 <= len(shown) <= len(frames)
+        assert shown == [index / 25 for index in range(len(shown))]
