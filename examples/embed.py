@@ -1,9 +1,6 @@
 """Segment a picture inside your own program: ``python examples/embed.py PICTURE [BUNDLE]``."""
 
-import os
 import sys
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its small systems only lose by threads
 
 import cv2
 
