@@ -14,6 +14,7 @@ from prm_proposals.merging import merge_tree
 from prm_proposals.picture import Picture, ProposalError
 from prm_proposals.regions import RegionGraph, region_graph
 from prm_proposals.settings import ProposalSettings, TreeSettings
+from prm_proposals.shrink import shrink
 from prm_proposals.superpixels import superpixels
 from prm_proposals.suppression import node_bits, suppress
 
@@ -66,9 +67,12 @@ class ProposalGenerator:
             raise ProposalError(f"image must be RGB uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
         zoom = self.settings.long_side / max(height, width)
-        grid = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-        method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(image, grid, interpolation=method), dtype=np.uint8)
+        rows, columns = max(1, round(height * zoom)), max(1, round(width * zoom))
+        if zoom < 1:
+            small = shrink(image, rows, columns)
+        else:
+            resized = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR)
+            small = np.asarray(resized, dtype=np.uint8)
         labels = superpixels(small, self.settings.superpixel_scale, self.settings.superpixel_min_size)
         return region_graph(small, labels)
 

@@ -59,9 +59,8 @@ def region_graph(image: NDArray[np.uint8], labels: NDArray[np.int32]) -> RegionG
     count = int(labels.max()) + 1
     sizes = np.bincount(labels.ravel(), minlength=count).astype(np.float32)
     edges, border, boundary = _borders(labels, boundary_strength(lab), count)
-    order = np.lexsort((edges[:, 1], edges[:, 0]))
     means = region_sums(lab, labels, count) / np.maximum(sizes, 1).astype(np.float32)[:, None]
-    return RegionGraph(labels, sizes, edges[order], border[order], (boundary / border)[order], means)
+    return RegionGraph(labels, sizes, edges, border, boundary / border, means)
 
 
 @njit(cache=True, nogil=True)
@@ -84,41 +83,64 @@ def region_sums(maps: NDArray[np.float32], labels: NDArray[np.int32], count: int
 
 @njit(cache=True, nogil=True)
 def _borders(labels, strength, count):  # type: ignore[no-untyped-def]
-    """Edges with their border length and summed strength.
+    """Edges in order, with their border length and summed strength.
 
-    Each region keeps a linked list of its borders to regions of a higher label; lists are short.
+    Pairs of pixels that cross a border are sorted by the lower superpixel; what each of these borders on is
+    then added up in one pass.
     """
+    starts, others, values = _crossings(labels, strength, count)
+    edges = np.empty((len(others), 2), np.int32)
+    border = np.zeros(len(others), np.float32)
+    total = np.zeros(len(others), np.float32)
+    edge_of = np.full(count, -1, np.int32)
+    found = 0
+    for i in range(count):
+        first = found
+        for n in range(starts[i], starts[i + 1]):
+            j = others[n]
+            if edge_of[j] < first:
+                edge_of[j] = found
+                edges[found, 0], edges[found, 1] = i, j
+                found += 1
+            border[edge_of[j]] += np.float32(1)
+            total[edge_of[j]] += values[n]
+        for n in range(first + 1, found):
+            j, length, sum_ = edges[n, 1], border[n], total[n]
+            at = n
+            while at > first and edges[at - 1, 1] > j:
+                edges[at, 1], border[at], total[at] = edges[at - 1, 1], border[at - 1], total[at - 1]
+                at -= 1
+            edges[at, 1], border[at], total[at] = j, length, sum_
+    return edges[:found], border[:found], total[:found]
+
+
+@njit(cache=True, nogil=True)
+def _crossings(labels, strength, count):  # type: ignore[no-untyped-def]
+    """Neighbouring pixels of two superpixels: the higher one and their strength, sorted by the lower."""
     height, width = labels.shape
-    head = np.full(count, -1, np.int32)
-    capacity = 8 * count + 16
-    following = np.empty(capacity, np.int32)
-    edges = np.empty((capacity, 2), np.int32)
-    border = np.zeros(capacity, np.float32)
-    total = np.zeros(capacity, np.float32)
-    used = 0
+    starts = np.zeros(count + 1, np.int32)
     for y in range(height):
+        row, below = labels[y], labels[min(y + 1, height - 1)]
         for x in range(width):
-            for direction in range(2):
-                y2, x2 = y + direction, x + 1 - direction
-                if y2 >= height or x2 >= width or labels[y, x] == labels[y2, x2]:
-                    continue
-                i = min(labels[y, x], labels[y2, x2])
-                j = max(labels[y, x], labels[y2, x2])
-                slot = head[i]
-                while slot >= 0 and edges[slot, 1] != j:
-                    slot = following[slot]
-                if slot < 0:
-                    if used == capacity:
-                        capacity *= 2
-                        following = np.append(following, np.empty_like(following))
-                        edges = np.append(edges, np.empty_like(edges)).reshape(-1, 2)
-                        border = np.append(border, np.zeros_like(border))
-                        total = np.append(total, np.zeros_like(total))
-                    slot = used
-                    used += 1
-                    edges[slot, 0], edges[slot, 1] = i, j
-                    following[slot] = head[i]
-                    head[i] = slot
-                border[slot] += 1
-                total[slot] += 0.5 * (strength[y, x] + strength[y2, x2])
-    return edges[:used], border[:used], total[:used]
+            after = row[min(x + 1, width - 1)]
+            if row[x] != after:
+                starts[min(row[x], after) + 1] += 1
+            if row[x] != below[x]:
+                starts[min(row[x], below[x]) + 1] += 1
+    for i in range(count):
+        starts[i + 1] += starts[i]
+    used = starts[:-1].copy()
+    others = np.empty(starts[count], np.int32)
+    values = np.empty(starts[count], np.float32)
+    for y in range(height):
+        row, own = labels[y], strength[y]
+        below, under = labels[min(y + 1, height - 1)], strength[min(y + 1, height - 1)]
+        for x in range(width):
+            right = min(x + 1, width - 1)
+            for other, value in ((row[right], own[right]), (below[x], under[x])):
+                if row[x] != other:
+                    i = min(row[x], other)
+                    others[used[i]] = max(row[x], other)
+                    values[used[i]] = np.float32(0.5) * (own[x] + value)
+                    used[i] += 1
+    return starts, others, values

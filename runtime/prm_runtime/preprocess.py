@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from prm_proposals.shrink import shrink
 from prm_runtime.manifest import Preprocessing
 
 
@@ -33,9 +37,9 @@ def input_size(height: int, width: int, settings: Preprocessing) -> tuple[int, i
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Resize an image uint8 [H, W, 3] to [height, width, 3], averaging where it shrinks."""
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+    if height * width < image.shape[0] * image.shape[1]:
+        return shrink(image, height, width)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def preprocess(frame: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.float32]:
@@ -49,6 +53,26 @@ def preprocess(frame: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.
         float32 [1, 3, h, w], contiguous, with h and w from :func:`input_size`.
     """
     resized = resize(frame, *input_size(frame.shape[0], frame.shape[1], settings))
-    mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
-    normalised = (resized.astype(np.float32) - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])
+    planes: NDArray[np.float32] = _planes(resized, _normalised(settings.mean, settings.std))
+    return planes
+
+
+@lru_cache(maxsize=8)
+def _normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """What each of the 256 values of each channel becomes, float32 [3, 256]."""
+    values = np.arange(256, dtype=np.float32)
+    table = (values - np.array(mean, np.float32)[:, None]) / np.array(std, np.float32)[:, None]
+    table.flags.writeable = False
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _planes(image, table):  # type: ignore[no-untyped-def]
+    height, width, channels = image.shape
+    planes = np.empty((1, channels, height, width), np.float32)
+    for y in range(height):
+        for c in range(channels):
+            values, row = table[c], planes[0, c, y]
+            for x in range(width):
+                row[x] = values[image[y, x, c]]
+    return planes

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracles import preprocess as oracle
 
 from prm_runtime.manifest import Preprocessing
-from prm_runtime.preprocess import input_size, preprocess
+from prm_runtime.preprocess import input_size, preprocess, resize
 
 SETTINGS = Preprocessing(size=448, multiple=32, mean=(127, 127, 127), std=(128, 128, 128))
 
@@ -34,3 +35,16 @@ def test_values_and_layout() -> None:
     assert image.dtype == np.float32
     assert image.flags.c_contiguous
     np.testing.assert_allclose(image[0, :, 5, 5], [1, 0, -127 / 128], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(448, 448), (272, 640), (900, 300), (60, 80)])
+def test_frames_equal_those_of_opencv_and_numpy(size: tuple[int, int]) -> None:
+    settings = SETTINGS.model_copy(update={"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)})
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    found = preprocess(frame, settings)
+    shape = input_size(*size, settings)
+    resized = resize(frame, *shape)
+    assert np.array_equal(found, oracle.normalise(resized, settings.mean, settings.std))
+    if shape[0] < size[0]:
+        apart = np.abs(resized.astype(int) - oracle.shrink(frame, *shape))
+        assert apart.max() <= 1

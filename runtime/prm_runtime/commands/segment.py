@@ -20,6 +20,7 @@ from prm_runtime.console import PrmError, stderr
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.report import findings, print_summary, progress_bar, status_line
+from prm_runtime.reuse import Reuse, ReuseSettings
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.serve.about import About
 from prm_runtime.serve.option import hold, start_page
@@ -97,6 +98,16 @@ def segment(
     track: Annotated[
         bool, typer.Option("--track", help="Name instances by track from frame to frame; smooths scores.")
     ] = False,
+    carry_proposals: Annotated[
+        bool,
+        typer.Option(
+            "--carry-proposals", help="Carry superpixels and proposals over where the picture is still."
+        ),
+    ] = False,
+    refresh: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Run the network on every N-th frame; masks follow between."),
+    ] = 1,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
     ] = 0.2,
@@ -185,6 +196,7 @@ def segment(
         ),
     )
     are_still = all(one.is_still for one in sources)
+    reuse = ReuseSettings(carry_proposals, refresh)
     tracking = TrackSettings(min_score=min_score)
     transforms = [open_tracks(tracking)] if track else []
     segmenter = Segmenter.open(
@@ -229,6 +241,7 @@ def segment(
             should_stop=should_stop,
             on_result=on_result,
             transforms=transforms,
+            analyse=Reuse(segmenter, reuse) if reuse.is_on else None,
         )
     print_summary(stderr, segmenter, sources, summary)
     if interrupts.received:
