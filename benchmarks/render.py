@@ -19,6 +19,7 @@ from prm_evaluation.tables.document import Document
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "frame",
+    "frame-4x3",
     "scaling-peaks",
     "scaling-proposals",
     "scaling-size",

@@ -95,7 +95,8 @@ def network() -> YOLO:
 def exported(engine: str, shape: tuple[int, int]) -> YOLO:
     """The network in an engine, at a fixed size."""
     form, suffix = FORMATS[engine]
-    path = folder / f"yolo11n-seg-{shape[0]}x{shape[1]}{suffix}"
+    of = Path(weights).stem if weights else "random"
+    path = folder / f"{of}-{shape[0]}x{shape[1]}{suffix}"
     if not path.exists():
         Path(network().export(format=form, imgsz=list(shape))).rename(path)
     return YOLO(path, task="segment")
