@@ -30,8 +30,12 @@ format: $(VENV)/.dev
 RESULTS := benchmarks/results
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.frame $(if $(YOLO_PYTHON),--yolo-python $(YOLO_PYTHON)) --json $(RESULTS)/frame.json
+	$(BIN)/python -m benchmarks.frame $(if $(YOLO_PYTHON),--yolo-python $(YOLO_PYTHON)) --aspect 4:3 --json $(RESULTS)/frame-4x3.json
 	$(BIN)/python -m benchmarks.scaling --results $(RESULTS)
 	$(BIN)/python -m benchmarks.pipeline --json $(RESULTS)/pipeline.json
+	$(BIN)/python -m benchmarks.reuse
+	$(BIN)/python -m benchmarks.tracking demo/bikes.mp4
+	$(BIN)/python -m benchmarks.soak --minutes 3
 	$(BIN)/python -m benchmarks.precision --json $(RESULTS)/precision.json
 	$(BIN)/python -m benchmarks.engines --json $(RESULTS)/engines.json
 	$(BIN)/python -m benchmarks.render

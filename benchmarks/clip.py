@@ -28,9 +28,22 @@ def spread_frames(source: str, count: int) -> Pictures:
     return [pictures[i] for i in chosen]
 
 
+def cropped(pictures: Pictures, aspect: str) -> Pictures:
+    """The middle of frames, as much as has an aspect such as ``4:3``."""
+    across, down = (int(side) for side in aspect.split(":"))
+
+    def middle(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
+        wanted = min(height, width * down // across), min(width, height * across // down)
+        top, left = (height - wanted[0]) // 2, (width - wanted[1]) // 2
+        return np.ascontiguousarray(picture[top : top + wanted[0], left : left + wanted[1]])
+
+    return [middle(picture) for picture in pictures]
+
+
 def exactly(settings: RetrievalSettings, peaks: int) -> RetrievalSettings:
     """Settings under which the strongest ``peaks`` peaks live on every frame, whatever is in it."""
-    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=_NEVER, max_peaks=peaks)
+    return replace(settings, presence=_NEVER, peak_floor=_NEVER, peak_ratio=0.0, max_peaks=peaks)
 
 
 def without_objects(segmenter: Segmenter, frames: Pictures) -> Pictures:

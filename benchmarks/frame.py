@@ -24,8 +24,7 @@ import prm_runtime.blas  # noqa: F401 (must come before numpy)
 # isort: split
 import numpy as np
 import typer
-from benchmarks import frame_report
-from benchmarks.clip import DEFAULT, Pictures, decoding, exactly, spread_frames, without_objects
+from benchmarks.clip import DEFAULT, Pictures, cropped, decoding, exactly, spread_frames, without_objects
 from benchmarks.limits import bare_classifier, graph_work, measure
 from benchmarks.machine import pin_threads
 from benchmarks.published import PROPOSALS, PublishedInference
@@ -35,6 +34,7 @@ from benchmarks.variant import backends_that_run, segmenting
 from benchmarks.yolo import Yolo, rectangle, square
 from numpy.typing import NDArray
 
+from benchmarks import frame_report
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.preprocess import preprocess
@@ -50,6 +50,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Frames that count, spread over the first 250.")] = 30,
     published_rounds: Annotated[int, typer.Option(help="... beside the published inference.")] = 8,
     threads: int = 2,
+    aspect: Annotated[str | None, typer.Option(metavar="W:H", help="Crop frames to this aspect.")] = None,
     yolo_python: Annotated[
         str | None, typer.Option(help="Interpreter with benchmarks/requirements-yolo.txt.")
     ] = None,
@@ -61,6 +62,7 @@ def main(
     pin_threads(threads)
     bundle = Bundle.open(model or shipped_bundle())
     pictures = spread_frames(source, rounds)
+    pictures = cropped(pictures, aspect) if aspect else pictures
     backends = backends_that_run()
     machine = measure(threads)
     with ExitStack() as stack:
@@ -83,7 +85,8 @@ def main(
         frame_report.Measured(samples, published, work, machine, yolo and yolo.about),
         backends,
         command=command_line("frame", sys.argv[1:]),
-        clip=f"{len(pictures)} frames of {source} ({width} x {height})",
+        clip=f"{len(pictures)} frames of {source} ({'cropped to ' if aspect else ''}{width} x {height})",
+        aspect=aspect,
         model=f"{bundle.manifest.name} at {bundle.manifest.preprocessing.size} px",
         threads=threads,
     ).finish(json_file)
@@ -99,7 +102,7 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
         f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
-        f"{backend}, {PEAKS} peaks": segmenting(full, pictures),
+        f"{backend}, {PEAKS} peaks": segmenting(full, pictures, PEAKS),
         f"{backend}, as shipped": segmenting(shipped, pictures),
         f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
     }
@@ -128,7 +131,7 @@ def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pict
         image = preprocess(pictures[number], bundle.manifest.preprocessing)
         return published(image, *given[number])[1]
 
-    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures) for name, each in segmenters.items()}
+    ours = {f"{name}, {PEAKS} peaks": segmenting(each, pictures, PEAKS) for name, each in segmenters.items()}
     return interleave(ours | {"published": run}, len(pictures), warm_up=1)
 
 

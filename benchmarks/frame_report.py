@@ -44,13 +44,20 @@ class Measured:
 
 
 def build(
-    measured: Measured, backends: Sequence[str], *, command: str, clip: str, model: str, threads: int
+    measured: Measured,
+    backends: Sequence[str],
+    *,
+    command: str,
+    clip: str,
+    model: str,
+    threads: int,
+    aspect: str | None = None,
 ) -> Report:
     """Tables and targets."""
     samples = measured.samples
     tables = [_stages(samples, backends), _others(measured, backends), _limits(measured, backends)]
     return Report(
-        name="frame",
+        name="frame" if aspect is None else f"frame-{aspect.replace(':', 'x')}",
         command=command,
         protocol=(
             f"{model}, {clip}, {threads} threads, medians with quartiles. {FULL}: whatever the frame shows, "
@@ -58,7 +65,7 @@ def build(
             f"{SHIPPED}: the bundle's own thresholds, as prm-run has them. Ratios are paired frame by frame."
         ),
         tables=tables,
-        targets=_targets(measured, backends),
+        targets=_targets(measured, backends, "" if aspect is None else f" ({aspect})"),
         notes=_notes(measured),
         data={
             "turns": samples.as_json(),
@@ -122,7 +129,7 @@ def _limits(measured: Measured, backends: Sequence[str]) -> Table:
     return Table("Beside the machine's limit", header, rows)
 
 
-def _targets(measured: Measured, backends: Sequence[str]) -> list[Target]:
+def _targets(measured: Measured, backends: Sequence[str], label: str) -> list[Target]:
     samples, targets = measured.samples, []
 
     def at_most(figure: str, limit: float, above: str, below: str) -> None:
@@ -132,7 +139,7 @@ def _targets(measured: Measured, backends: Sequence[str]) -> list[Target]:
         targets.append(Target(figure, f"≤ {limit} ×", found, ratio and ratio.median <= limit))
 
     for name in (name for name in ENGINES if name in backends):
-        ours, engine = f"{name}, {FULL}", ENGINES[name]
+        ours, engine = f"{name}, {FULL}", ENGINES[name] + label
         versus = _yolo_variants(samples, name) or [f"{name}, YOLO 640 x 640"]
         for other in versus:
             at_most(
@@ -152,6 +159,18 @@ def _targets(measured: Measured, backends: Sequence[str]) -> list[Target]:
             f"{name}, {BARE}",
         )
     return targets
+
+
+def _yolo_stages(samples: Samples) -> str:
+    """Where predict spends its time."""
+    return "; ".join(
+        f"{name}: "
+        + ", ".join(
+            f"{stage} {samples.of(name, stage).median:.1f}" for stage in samples.ms[name] if stage != TOTAL
+        )
+        for name in samples.ms
+        if ", YOLO" in name
+    )
 
 
 def _notes(measured: Measured) -> list[str]:
@@ -175,6 +194,7 @@ def _notes(measured: Measured) -> list[str]:
     )
     return [
         *notes,
+        f"YOLO's own stages, ms: {_yolo_stages(measured.samples)}.",
         f"YOLO11n-seg: {versions}, NMS by {measured.yolo['nms']}; {how}. Its masks are those of the padded "
         "input, ours those of the frame. 640 x 640 is what predict does with a default export; the other "
         "size is an export made for the clip's aspect.",

@@ -22,8 +22,9 @@ def draw(reports: Mapping[str, Report], folder: Path) -> dict[str, Path]:
     """Draw what can be drawn; returns the pictures by the report that they belong to."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
-    if "frame" in reports:
-        found["frame"] = frame(reports["frame"].data, folder / "performance-frame.png")
+    for name, report in reports.items():
+        if name.startswith("frame"):
+            found[name] = frame(report.data, folder / f"performance-{name}.png")
     axes = {name: report for name, report in reports.items() if name.startswith("scaling-")}
     if axes:
         found[next(iter(axes))] = scaling(axes, folder / "performance-scaling.png")

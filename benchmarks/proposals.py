@@ -18,9 +18,9 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from benchmarks import baselines
 from numpy.typing import NDArray
 
+from benchmarks import baselines
 from prm_evaluation.datasets import open_voc
 from prm_evaluation.metrics.overlap import iou_from_counts
 from prm_proposals import presets

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from benchmarks import plots
 from benchmarks.report import RESULTS, Report, Target, verdict
 
+from benchmarks import plots
 from prm_evaluation.tables.document import Document
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "frame",
+    "frame-4x3",
     "scaling-peaks",
     "scaling-proposals",
     "scaling-size",

@@ -106,7 +106,7 @@ def along(opener: Opener, axis: str, backends: Sequence[str], rounds: int, threa
 def of_peaks(bundle: Bundle, pictures: Pictures, threads: int, backend: str, count: int) -> Run:
     """Exactly so many peaks."""
     settings = exactly(bundle.manifest.retrieval, count)
-    return segmenting(Segmenter(bundle, create_backend(backend, threads), settings), pictures)
+    return segmenting(Segmenter(bundle, create_backend(backend, threads), settings), pictures, count)
 
 
 def of_proposals(bundle: Bundle, pictures: Pictures, threads: int, backend: str, count: int) -> Run:
@@ -114,7 +114,7 @@ def of_proposals(bundle: Bundle, pictures: Pictures, threads: int, backend: str,
     proposals = ProposalGenerator(replace(bundle.manifest.proposals, max_proposals=count))
     settings = exactly(bundle.manifest.retrieval, PEAKS)
     engine = create_backend(backend, threads)
-    return segmenting(Segmenter(bundle, engine, settings, proposals=proposals), pictures)
+    return segmenting(Segmenter(bundle, engine, settings, proposals=proposals), pictures, PEAKS)
 
 
 def of_size(bundle: Bundle, pictures: Pictures, threads: int, backend: str, size: int) -> Run:

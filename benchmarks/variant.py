@@ -31,8 +31,20 @@ def backends_that_run() -> list[str]:
     return found
 
 
-def segmenting(segmenter: Segmenter, pictures: Sequence[NDArray[np.uint8]]) -> Run:
-    """The whole frame and its stages."""
+def segmenting(segmenter: Segmenter, pictures: Sequence[NDArray[np.uint8]], peaks: int | None = None) -> Run:
+    """The whole frame and its stages.
+
+    Args:
+        segmenter: What is timed.
+        pictures: RGB, uint8 [H, W, 3] each.
+        peaks: How many peaks each frame is said to have; checked on the first and the last.
+
+    Raises:
+        PrmError: If one has another number.
+    """
+    for picture in (pictures[0], pictures[-1]) if peaks else ():
+        if (found := len(segmenter.evidence(picture).peaks)) != peaks:
+            raise PrmError(f"a frame has {found} peaks where {peaks} were to be timed")
 
     def run(number: int) -> dict[str, float]:
         before = {stage: segmenter.times.seconds(stage) for stage in STAGES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Sequence
@@ -35,15 +36,17 @@ class Yolo:
         Args:
             python: Interpreter of the environment with requirements-yolo.txt.
             frames: RGB, uint8 [H, W, 3], all of one size.
-            folder: Where exported networks go, and are found again.
+            folder: Where exported networks go, and are found again for the same frames.
             weights: ``yolo11n-seg.pt``; random ones if None.
 
         Raises:
             PrmError: If it does not start.
         """
+        stack = np.stack(frames)
+        # Random networks are made for their frames, and so are what they are exported to.
+        folder = folder.resolve() / hashlib.sha256(stack.tobytes()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
-        folder = folder.resolve()
-        np.save(folder / "frames.npy", np.stack(frames))
+        np.save(folder / "frames.npy", stack)
         arguments = [python, str(WORKER), str(folder / "frames.npy"), str(folder)]
         arguments += [str(weights.resolve())] if weights else []
         self._log = (folder / "worker.log").open("w")

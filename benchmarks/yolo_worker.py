@@ -19,30 +19,41 @@ from pathlib import Path
 from time import perf_counter
 from types import ModuleType, SimpleNamespace
 
+import cv2
+import numpy as np
+import torch
+
 os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # whatever ultralytics prints must not get between the answers
 
 
 def provide_torchvision() -> str:
-    """Where NMS comes from: torchvision, or ultralytics' own where torchvision does not load."""
+    """Where NMS comes from: torchvision, or OpenCV where torchvision does not load beside this torch.
+
+    ultralytics has an NMS of its own for that case, but in Python: predict would look slower than it is.
+    """
     try:
         import torchvision  # noqa: F401
     except (ImportError, OSError, RuntimeError):
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         sys.modules["torchvision"] = stand_in = ModuleType("torchvision")
-        from ultralytics.utils.nms import TorchNMS
-
-        stand_in.ops = SimpleNamespace(nms=TorchNMS.nms)
-        return "ultralytics' TorchNMS"
+        stand_in.ops = SimpleNamespace(nms=opencv_nms)
+        return "OpenCV in place of torchvision"
     return "torchvision"
+
+
+def opencv_nms(boxes: torch.Tensor, scores: torch.Tensor, iou: float) -> torch.Tensor:
+    """Indices of the boxes (x0, y0, x1, y1) that are kept, best first, as torchvision.ops.nms has them."""
+    corners = boxes.numpy()
+    sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(sides, scores.numpy(), 0.0, iou)
+    return torch.as_tensor(np.asarray(kept).ravel(), dtype=torch.int64)
 
 
 NMS = provide_torchvision()
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
 from ultralytics import YOLO  # noqa: E402
 from ultralytics.data.augment import LetterBox  # noqa: E402
 
@@ -84,7 +95,8 @@ def network() -> YOLO:
 def exported(engine: str, shape: tuple[int, int]) -> YOLO:
     """The network in an engine, at a fixed size."""
     form, suffix = FORMATS[engine]
-    path = folder / f"yolo11n-seg-{shape[0]}x{shape[1]}{suffix}"
+    of = Path(weights).stem if weights else "random"
+    path = folder / f"{of}-{shape[0]}x{shape[1]}{suffix}"
     if not path.exists():
         Path(network().export(format=form, imgsz=list(shape))).rename(path)
     return YOLO(path, task="segment")

@@ -42,7 +42,8 @@ def live_peaks(
     best = np.full(len(present), -np.inf, np.float32)
     np.maximum.at(best, class_ids, responses)
     lives = present[class_ids] & (responses > settings.peak_floor)
-    lives &= responses >= settings.peak_ratio * best[class_ids]
+    if settings.peak_ratio > 0:
+        lives &= responses >= settings.peak_ratio * best[class_ids]
     strength = peak_strength(class_maps, class_scores, class_ids, responses, settings)
     order = np.argsort(-strength[lives], kind="stable")
     strongest: NDArray[np.int64] = used[lives][order][: settings.max_peaks]

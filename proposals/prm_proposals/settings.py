@@ -132,7 +132,7 @@ class RetrievalSettings:
             over s, for networks that were trained on one class a picture.
         presence: Strength in logits that a class has to exceed to be taken as present.
         peak_floor: Response that a peak has to exceed to count.
-        peak_ratio: Smallest response of a peak relative to the best peak of its class.
+        peak_ratio: Smallest response of a peak relative to the best peak of its class; 0 asks for none.
         map_shift: Cells by which class maps are moved down and right. A cell need not see the picture around
             its own place: SAME padding at an even size adds one more pixel after than before.
         max_peaks: Most peaks that are back-propagated per frame, best first.

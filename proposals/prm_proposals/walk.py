@@ -163,7 +163,8 @@ class WalkRetrieval:
         count = 0
         for position in range(int(class_of_peak.max()) + 1):
             own = np.flatnonzero(class_of_peak == position)
-            own = own[responses[own] >= settings.group_ratio * responses[own].max()]
+            best = responses[own].max()
+            own = own[responses[own] >= min(best, settings.group_ratio * best)]  # of negative ones the best
             class_map = evidence.class_maps[evidence.peaks[own[0], 0]]
             groups = group_peaks(class_map, evidence.peaks[own, 1:], responses[own], mass[own], settings)
             group_of_peak[own] = count + groups

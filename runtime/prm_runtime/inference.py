@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from prm_proposals.evidence import Evidence
 from prm_runtime.errors import PrmError
 from prm_runtime.instances import Instances
 from prm_runtime.segmenter import Segmenter
@@ -15,6 +16,9 @@ from prm_runtime.sources.intake import Intake, Taken
 
 Transform = Callable[[Frame, Instances], Instances]
 """Changes the instances of a frame, as a tracker does; state per ``frame.source`` is its own."""
+
+Analyse = Callable[[Sequence[Frame]], Iterator[tuple[Instances, Evidence | None]]]
+"""Finds the instances of frames, and says what evidence they come from where the network ran."""
 
 MAX_FAILURES = 10  # in a row of one source, which is then ended
 WAIT_S = 0.5
@@ -31,8 +35,15 @@ class Inference:
         last_error: The last failure in one line, None if there was none.
     """
 
-    def __init__(self, segmenter: Segmenter, intake: Intake, transforms: Sequence[Transform] = ()) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        intake: Intake,
+        transforms: Sequence[Transform] = (),
+        analyse: Analyse | None = None,
+    ) -> None:
         """Take the parts; nothing runs yet."""
+        self._analyse = analyse or self._every_frame
         self._segmenter = segmenter
         self._intake = intake
         self._transforms = transforms
@@ -67,13 +78,17 @@ class Inference:
                     yield from self._together([one])
 
     def _results(self, frames: Sequence[Frame]) -> Iterator[Result]:
-        names = [frame.stem + frame.number for frame in frames]
-        evidences = self._segmenter.evidences([frame.image for frame in frames], names, lean=True)
-        for frame, evidence in zip(frames, evidences, strict=True):
-            instances = self._segmenter.retrieve(evidence, (frame.image.shape[0], frame.image.shape[1]))
+        for frame, (instances, evidence) in zip(frames, self._analyse(frames), strict=True):
             for transform in self._transforms:
                 instances = transform(frame, instances)
             yield Result(frame, instances, self._segmenter.times, evidence)
+
+    def _every_frame(self, frames: Sequence[Frame]) -> Iterator[tuple[Instances, Evidence | None]]:
+        names = [frame.stem + frame.number for frame in frames]
+        evidences = self._segmenter.evidences([frame.image for frame in frames], names, lean=True)
+        for frame, evidence in zip(frames, evidences, strict=True):
+            size = (frame.image.shape[0], frame.image.shape[1])
+            yield self._segmenter.retrieve(evidence, size), evidence
 
     def _note(self, taken: Taken, error: Exception) -> None:
         source, frame = taken.source, taken.frame

@@ -16,7 +16,7 @@ from time import monotonic
 
 from prm_runtime.channel import Channel, Closed
 from prm_runtime.errors import PrmError
-from prm_runtime.inference import WAIT_S, Inference, Transform
+from prm_runtime.inference import WAIT_S, Analyse, Inference, Transform
 from prm_runtime.latency import Latency
 from prm_runtime.outputs import Outputs
 from prm_runtime.segmenter import Segmenter
@@ -59,6 +59,7 @@ def run_pipeline(
     should_stop: Callable[[], bool],
     on_result: Callable[[Result], None],
     transforms: Sequence[Transform] = (),
+    analyse: Analyse | None = None,
 ) -> Summary:
     """Process sources to their end, until ``should_stop`` or an error; sinks are closed in each case.
 
@@ -72,6 +73,7 @@ def run_pipeline(
         should_stop: Asked after every frame, and at least twice a second.
         on_result: Told about every frame after the sinks.
         transforms: Applied to the instances of every frame, in this order, before the sinks see them.
+        analyse: Another way from frames to instances than the segmenter on every frame.
 
     Raises:
         PrmError: If not one frame could be processed, or no result be written.
@@ -80,7 +82,7 @@ def run_pipeline(
     by_name = {source.name: source for source in several}
     summary, outputs, start = Summary(), Outputs(sinks), monotonic()
     intake = Intake(several, segmenter.times, segmenter.batch)
-    inference = Inference(segmenter, intake, transforms)
+    inference = Inference(segmenter, intake, transforms, analyse)
     try:
         with closing(_overlapped(inference, intake, should_stop)) as results:
             for result in results:

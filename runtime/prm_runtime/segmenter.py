@@ -27,9 +27,11 @@ from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
 from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
 from prm_runtime.instances import Instances
+from prm_runtime.kernels import load_kernels
 from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.masks import check_room, masks_and_boxes
 from prm_runtime.network import Maps, Network
+from prm_runtime.region_memory import RegionMemory
 from prm_runtime.timing import StageTimes
 
 
@@ -150,6 +152,7 @@ class Segmenter:
             from prm_runtime.auto import choose_backend  # what only this needs takes a while to import
 
             backend = choose_backend(bundle, threads).backend
+        load_kernels(ProposalGenerator(bundle.manifest.proposals))
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
             with _errors_for_people():
@@ -256,7 +259,12 @@ class Segmenter:
         return evidence
 
     def evidences(
-        self, frames: Sequence[FrameLike], names: Sequence[str] | None = None, *, lean: bool = False
+        self,
+        frames: Sequence[FrameLike],
+        names: Sequence[str] | None = None,
+        *,
+        lean: bool = False,
+        regions: RegionMemory | None = None,
     ) -> Iterator[Evidence]:
         """The evidence of several frames one after the other, as :meth:`many` gathers it.
 
@@ -267,6 +275,7 @@ class Segmenter:
             names: As for :meth:`many`.
             lean: Leave superpixels and proposals out (one superpixel, no proposal) where no peak lives: there
                 is nothing to retrieve then.
+            regions: Where superpixels and proposals of earlier frames may serve again.
 
         Raises:
             PrmError: As for one frame.
@@ -282,7 +291,7 @@ class Segmenter:
             if lean and len(live) == 0:
                 yield _without_regions(maps, prms)
             else:
-                yield self._gather(source, image, name, maps, live, prms)
+                yield self._gather(source, image, name, maps, live, prms, regions)
 
     def _peaks(
         self, network: Network, frame: NDArray[np.uint8], maps: Maps
@@ -301,12 +310,19 @@ class Segmenter:
         maps: Maps,
         live: NDArray[np.int64],
         prms: NDArray[np.float32],
+        regions: RegionMemory | None = None,
     ) -> Evidence:
         """The evidence of a frame from the network's outputs for it."""
         with self.times.stage("proposals"), _errors_for_people():
-            graph = self._generator.regions(frame)
-            features = {feature: maps[feature][0] for feature in self._features}
-            gallery = source(Picture(frame, graph, features, name))
+            recalled = None if regions is None else regions.recall(frame, prms)
+            if recalled is not None:
+                graph, gallery = recalled
+            else:
+                graph = self._generator.regions(frame)
+                features = {feature: maps[feature][0] for feature in self._features}
+                gallery = source(Picture(frame, graph, features, name))
+                if regions is not None:
+                    regions.keep(frame, graph, gallery)
         mask_logits = None
         if self._manifest.has_mask_head:
             with self.times.stage("retrieval"):

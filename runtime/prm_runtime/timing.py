@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Lock
 from time import perf_counter
 
-STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "draw", "write")
+STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "following", "draw", "write")
 
 
 class StageTimes:

@@ -74,4 +74,4 @@ def test_work_grows_with_peaks_and_the_slower_of_the_machines_rates(bundle: Bund
     assert bare.seconds == pytest.approx(bare.bytes / 10e9, rel=0.01)
     assert by_flops["bare classifier"].seconds == pytest.approx(2 * bare.macs / 100e9, rel=0.01)
     twice = graph_work(bundle, (272, 640), 16, fast)
-    assert twice["reverse graph, 16 peaks"].macs > 1.1 * by_bytes["reverse graph, 8 peaks"].macs
+    assert twice["reverse graph, 16 peaks"].macs > by_bytes["reverse graph, 8 peaks"].macs

@@ -77,3 +77,12 @@ def test_an_unknown_method_is_named():
     assert isinstance(create_retrieval(RetrievalSettings(method="walk")), RefinedRetrieval)
     with pytest.raises(ValueError, match="magic"):
         create_retrieval(RetrievalSettings(method="magic"))
+
+
+def test_without_thresholds_every_peak_lives_whatever_its_sign() -> None:
+    settings = RetrievalSettings(presence=-1e9, peak_floor=-1e9, peak_ratio=0.0, max_peaks=9)
+    peaks = np.int64([[0, 0, 0], [0, 1, 1], [-1, -1, -1]])
+    scores = np.float32([-1.0, -3.0, 0.0])
+    maps = np.full((1, 2, 2), -5, np.float32)
+    found = live_peaks(peaks, scores, maps, np.float32([-2.0]), settings)
+    assert found.tolist() == [0, 1]

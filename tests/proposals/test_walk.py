@@ -147,3 +147,10 @@ def test_a_peak_whose_prm_is_empty_does_no_harm():
     prms[0] = 0
     found = WalkRetrieval(RetrievalSettings(walk=SEPARATING))(replace(evidence, prms=prms))
     assert np.isfinite(found.scores).all()
+
+
+def test_the_best_of_only_negative_peaks_founds_a_group():
+    evidence = random_evidence(1)
+    negative = replace(evidence, peak_scores=evidence.peak_scores - 100)
+    owners = WalkRetrieval(RetrievalSettings(walk=SEPARATING))(negative).owners
+    assert len(owners) == len(evidence.peaks)

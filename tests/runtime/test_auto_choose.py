@@ -1,11 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.fixtures.colour_blobs import draw_blobs
+from tests.fixtures.media import moving_blobs, write_lossless_video, write_png
 
 from prm_runtime.auto import candidates as module
 from prm_runtime.auto import choose_backend
@@ -169,3 +174,22 @@ def test_a_segmenter_opens_with_what_was_measured(
     fastest = min(found.seconds, key=lambda name: found.seconds[name])
     assert segmenter.backend.description.lower().replace(" ", "").startswith(fastest)
     assert isinstance(segmenter(np.zeros((64, 96, 3), np.uint8)).labels, list)
+
+
+def test_prm_run_measures_for_video_and_not_for_pictures(
+    prm_run: Callable[..., Any], colour_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    picture = write_png(tmp_path / "blobs.png", draw_blobs()[0])
+    run = ("--model", colour_bundle, "--backend", "auto", "--threads", 1)
+    result = prm_run(picture, *run)
+    assert result.code == 0, result.err
+    assert "ONNX Runtime" in result.err
+    assert not (tmp_path / "cache").exists()
+    clip = write_lossless_video(tmp_path / "clip.mkv", moving_blobs(3), Fraction(25))
+    result = prm_run(clip, *run)
+    assert result.code == 0, result.err
+    (measured,) = (tmp_path / "cache").iterdir()
+    seconds = json.loads(measured.read_text())["seconds"]
+    chosen = min(seconds, key=seconds.get)
+    assert {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[chosen] in result.err

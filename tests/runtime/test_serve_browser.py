@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
-from tests.fixtures.chromium import launched_chromium
+from tests.fixtures.chromium import DESKTOP, PHONE, TIMEOUT_MS, Tab, launched_chromium
 from tests.fixtures.live_page import blob_result, wait_until
 from tests.fixtures.media import moving_blobs
 from tests.fixtures.mjpeg_server import MjpegServer
@@ -24,14 +24,6 @@ from prm_runtime.serve.address import parse_address
 from prm_runtime.serve.page import LivePage
 from prm_runtime.sources.status import StatusKeeper
 
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-PHONE = {
-    "viewport": {"width": 390, "height": 844},
-    "device_scale_factor": 2,
-    "is_mobile": True,
-    "has_touch": True,
-}
-TIMEOUT_MS = 60_000
 LAYERS = {"masks": "m", "labels": "l", "prms": "p", "class_maps": "c"}
 SECRET = "correct-horse-battery-staple"
 
@@ -70,55 +62,6 @@ def scene(chromium, colour_bundle: Path) -> Iterator[Scene]:
     yield Scene(yard, gate, run)
     run.stop()
     yard.unplug()
-
-
-@dataclass
-class Tab:
-    """A page in the browser, what it asked for and what went wrong in it."""
-
-    page: Any
-    hosts: set[str] = field(default_factory=set)
-    troubles: list[str] = field(default_factory=list)
-
-    def open(self, url: str) -> Tab:
-        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        self.page.on("console", lambda said: said.type == "error" and self.troubles.append(said.text))
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.set_default_timeout(TIMEOUT_MS)
-        self.page.goto(url)
-        return self
-
-    def wait(self, condition: str) -> None:
-        """Wait for a JavaScript condition; wait_for_function would need eval, which the page forbids."""
-        wait_until(lambda: bool(self.page.evaluate(condition)), condition, TIMEOUT_MS / 1000)
-
-    def wait_for_pictures(self, count: int) -> None:
-        self.wait(f"document.querySelectorAll('.tile[data-sequence]').length === {count}")
-
-    def pixels(self, tile: int = 0) -> str:
-        """A checksum of what a tile shows."""
-        return self.page.evaluate(
-            """async (tile) => {
-                await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-                const canvas = document.querySelectorAll('.tile canvas')[tile];
-                const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-                const digest = await crypto.subtle.digest('SHA-1', data);
-                return Array.from(new Uint8Array(digest), (byte) => byte.toString(16)).join('');
-            }""",
-            tile,
-        )
-
-    def counts(self) -> dict[str, int]:
-        rows = self.page.locator("#counts li[data-label]").all()
-        return {row.locator(".label").inner_text(): int(row.locator("b").inner_text()) for row in rows}
-
-    def freeze(self) -> None:
-        self.page.get_by_role("button", name="Freeze").click()
-        self.wait("document.getElementById('connection').textContent === 'Frozen'")
-        self.page.wait_for_timeout(500)  # what was being drawn
-
-    def slide(self, percent: int) -> None:
-        self.page.get_by_label("Only scores from").fill(str(percent))
 
 
 @pytest.fixture
@@ -187,8 +130,8 @@ def test_frozen_pictures_stand_still_until_they_go_on(tab: Tab) -> None:
     wait_until(lambda: tab.pixels() != still, "the picture goes on")
 
 
-def test_one_of_several_sources_can_be_watched_alone(tab: Tab) -> None:
-    tab.page.get_by_role("radio").nth(2).check(force=True)
+def test_one_of_several_sources_can_be_watched_alone(scene: Scene, tab: Tab) -> None:
+    tab.choose(scene.gate.url)
     tab.wait("document.querySelectorAll('.tile:not([hidden])').length === 1")
     hidden = tab.page.locator(".tile").nth(0)
     tab.page.wait_for_timeout(500)
@@ -196,7 +139,7 @@ def test_one_of_several_sources_can_be_watched_alone(tab: Tab) -> None:
     wait_until(lambda: tab.pixels(1) != before[1], "the chosen picture moves")
     assert hidden.get_attribute("data-sequence") == before[0]  # nobody looks, so nothing is sent
     assert sum(tab.counts().values()) == 3
-    tab.page.get_by_role("radio", name="All").check(force=True)
+    tab.choose("All")
     wait_until(lambda: hidden.get_attribute("data-sequence") != before[0], "the other one is back")
 
 
@@ -228,7 +171,7 @@ def test_it_fits_a_phone(chromium, scene: Scene) -> None:
     with chromium.new_context(**PHONE) as context:
         tab = Tab(context.new_page()).open(scene.run.url)
         tab.wait_for_pictures(2)
-        tab.page.get_by_text("gate").first.tap()
+        tab.choose(scene.gate.url)
         assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
         for layer in LAYERS:
             box = tab.page.locator(f".switch:has(#{layer})").bounding_box()

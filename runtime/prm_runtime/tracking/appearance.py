@@ -55,7 +55,9 @@ def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 def mask_ious(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Intersection over union of all pairs of masks, [n, h, w] and [m, h, w], float32 [n, m]."""
-    flat_a, flat_b = (masks.reshape(len(masks), -1).astype(np.float32) for masks in (a, b))
+    flat_a, flat_b = (
+        masks.reshape(len(masks), int(np.prod(masks.shape[1:]))).astype(np.float32) for masks in (a, b)
+    )
     common = flat_a @ flat_b.T
     union = flat_a.sum(axis=1)[:, None] + flat_b.sum(axis=1) - common
     return np.asarray(common / np.maximum(union, 1), dtype=np.float32)

@@ -5,7 +5,7 @@ import { connect } from "./connection.js";
 import { tellCounts, tellSources, tellSpeed } from "./panel.js";
 import { decodeScene } from "./scene.js";
 import { Tile } from "./tile.js";
-import { describeAll, nameOf } from "./words.js";
+import { describeAll, nameOf, shortNameOf } from "./words.js";
 
 const HISTORY = 120;
 const LAYERS = ["masks", "labels", "prms", "class_maps"];
@@ -56,7 +56,7 @@ function onChange(isConnected) {
 
 /** Set the page up for the run that the server tells of; after a restart it may be another one. */
 function begin({ model, version, min_score: minScore, sources: told }) {
-  byId("model").textContent = `${model} · version ${version}`;
+  byId("model").textContent = `${model} · v${version}`;
   const floor = Math.round(100 * minScore);
   byId("score").min = floor;
   if (Number(byId("score").value) < floor) byId("score").value = floor;
@@ -74,14 +74,14 @@ function begin({ model, version, min_score: minScore, sources: told }) {
 
 /** With several sources: all of them, or one. */
 function offerChoice(told) {
-  const options = [["All", null], ...told.map((source, n) => [nameOf(source), n])];
+  const options = [["All", null], ...told.map((source, n) => [shortNameOf(source), n])];
   byId("choice").hidden = told.length < 2;
   byId("choice").replaceChildren(
     ...options.map(([text, source]) => {
       const label = document.createElement("label");
       label.innerHTML = `<input type="radio" name="watched"><span></span>`;
       label.lastChild.textContent = text;
-      label.title = text;
+      label.title = source === null ? "All sources" : nameOf(told[source]);
       label.firstChild.checked = source === null;
       label.firstChild.addEventListener("change", () => {
         view.watched = source;

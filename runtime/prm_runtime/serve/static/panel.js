@@ -2,7 +2,7 @@
 
 import { rgb } from "./compose.js";
 import { plot } from "./plot.js";
-import { describe, nameOf } from "./words.js";
+import { describe, duration, errorOf, nameOf } from "./words.js";
 
 const COUNTS = { frames: "frames", dropped: "dropped", skipped: "unreadable", reconnects: "reconnected" };
 
@@ -44,17 +44,17 @@ export function tellSpeed(sources) {
     const known = at(n, 1).filter((value) => value !== null);
     return known.length ? 1000 * Math.max(...known) : null;
   });
-  tellPlot("fps", fps, "#63d3b8", (value) => value.toFixed(1), "");
-  tellPlot("latency", latency, "#f0b957", (value) => `${Math.round(value)} ms`, " ms");
+  tellPlot("fps", fps, "#63d3b8", (value) => value.toFixed(1), String);
+  tellPlot("latency", latency, "#f0b957", duration, duration);
 }
 
-function tellPlot(id, values, colour, format, unit) {
+function tellPlot(id, values, colour, format, formatTop) {
   const now = values.at(-1) ?? null;
   const text = now === null ? "–" : format(now);
   const canvas = document.getElementById(`${id}-plot`);
   document.getElementById(id).textContent = text;
   canvas.setAttribute("aria-label", `Over the last two minutes; now ${text}`);
-  plot(canvas, values, colour, unit);
+  plot(canvas, values, colour, formatTop);
 }
 
 /** State, counts and trouble of every source. */
@@ -76,7 +76,7 @@ export function tellSources(list, sources, isConnected) {
         numbers.append(pair);
       }
       row.append(head);
-      if (source.error) row.append(make("p", "error", source.error));
+      if (source.error) row.append(make("p", "error", errorOf(source)));
       row.append(numbers);
       return row;
     }),

@@ -3,8 +3,8 @@
 const SAMPLES = 120;
 const LABEL_PX = 11;
 
-/** Draw `values` (one a second, the newest last, null for none) in `colour`; `unit` is for its text. */
-export function plot(canvas, values, colour, unit) {
+/** Draw `values` (one a second, the newest last, null for none) in `colour`; `format` writes the top of the scale. */
+export function plot(canvas, values, colour, format) {
   const ratio = devicePixelRatio;
   const [wide, high] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = Math.round(wide * ratio);
@@ -27,7 +27,7 @@ export function plot(canvas, values, colour, unit) {
   context.fillStyle = "#9fabb6";
   context.font = `${LABEL_PX}px Inter, system-ui, sans-serif`;
   context.textBaseline = "bottom";
-  context.fillText(`${top}${unit}`, 0, y(top) - 1);
+  context.fillText(format(top), 0, y(top) - 1);
 
   for (const [first, last] of runs(values)) {
     const points = values.slice(first, last + 1).map((value, n) => [x(first + n), y(value)]);

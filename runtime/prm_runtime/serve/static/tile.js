@@ -1,7 +1,7 @@
 // One source on the page: its picture, its name, its state.
 
 import { compose } from "./compose.js";
-import { describe, nameOf } from "./words.js";
+import { describe, duration, nameOf, shortNameOf } from "./words.js";
 
 export class Tile {
   constructor(source) {
@@ -13,7 +13,7 @@ export class Tile {
       <figcaption><span class="name"></span><span class="rate"></span><span class="pill"></span></figcaption>`;
     this.canvas = this.element.querySelector("canvas");
     const name = nameOf(source);
-    this.part("name").textContent = name;
+    this.part("name").textContent = shortNameOf(source);
     this.part("name").title = name;
     this.canvas.setAttribute("aria-label", `Picture of ${name}`);
   }
@@ -30,7 +30,7 @@ export class Tile {
     this.part("pill").dataset.tone = tone;
     this.part("pill").textContent = word;
     this.part("rate").textContent =
-      tone === "alive" && latency !== null ? `${fps.toFixed(1)} fps · ${Math.round(1000 * latency)} ms` : "";
+      tone === "alive" && latency !== null ? `${fps.toFixed(1)} fps · ${duration(1000 * latency)}` : "";
     this.part("notice").hidden = notice === null;
     this.part("notice").firstChild.textContent = word;
     this.part("notice").lastChild.textContent = notice ?? "";

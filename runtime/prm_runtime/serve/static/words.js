@@ -10,15 +10,32 @@ const NOTICES = {
 export function describe(source, isConnected) {
   if (!isConnected) return { tone: "waiting", word: "Unknown", notice: "The server does not answer." };
   if (source.condition === "finished") return { tone: "finished", word: "Finished", notice: null };
-  if (source.condition === "dead") return { tone: "dead", word: "Dead", notice: source.error };
+  if (source.condition === "dead") return { tone: "dead", word: "Dead", notice: errorOf(source) };
   const word = WORDS[source.state];
-  if (source.condition === "waiting") return { tone: "waiting", word, notice: source.error ?? NOTICES[source.state] };
-  return { tone: "alive", word, notice: source.results ? null : "The first picture is on its way." };
+  if (source.condition === "waiting") return { tone: "waiting", word, notice: errorOf(source) ?? NOTICES[source.state] };
+  if (!source.results) return { tone: "alive", word: "Starting", notice: "The first picture is on its way." };
+  return { tone: "alive", word, notice: null };
 }
 
 /** What a source is called; a number is a camera's. */
 export function nameOf(source) {
   return /^\d+$/.test(source.name) ? `Camera ${source.name}` : source.name;
+}
+
+/** The same for narrow places. */
+export function shortNameOf(source) {
+  return nameOf(source).replace(/^\w+:\/\//, "");
+}
+
+/** What is wrong with a source; it stands beside its name, so it need not begin with it. */
+export function errorOf(source) {
+  const prefix = `${source.name}: `;
+  return source.error?.startsWith(prefix) ? source.error.slice(prefix.length) : source.error;
+}
+
+/** Milliseconds for people. */
+export function duration(ms) {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 }
 
 /** What the whole page is doing, for the top of it. */
