@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from prm_runtime.backends import AUTO, BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
+from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.report import findings, print_summary, progress_bar, tell_state, title, total_frames
@@ -29,6 +31,7 @@ from prm_runtime.sources.pipe import RawFormat
 from prm_runtime.tracking import TrackSettings, open_tracks
 
 EXIT_INCOMPLETE = 3
+SETTINGS = ("retrieval", "proposals", "min_score", "classes", "fused")  # what results depend on
 
 
 def segment(
@@ -88,6 +91,14 @@ def segment(
             metavar="HOST:PORT",
             help="Serve a live page, /metrics and /healthz there; a PORT alone is for this computer only, "
             "other hosts ask for a token.",
+        ),
+    ] = None,
+    ray: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Map the bundle over pictures with Ray Data, on all devices that Ray finds; results are "
+            "Parquet files in DIR, and a run goes on where the one before it in DIR stopped.",
         ),
     ] = None,
     serve_hold: Annotated[
@@ -198,9 +209,11 @@ def segment(
     reuse = ReuseSettings(carry_proposals, refresh)
     tracking = TrackSettings(min_score=min_score)
     transforms = [open_tracks(tracking)] if track else []
-    segmenter = Segmenter.open(
-        bundle.path,
-        _engine(backend, bundle, threads, are_still),
+    engine = _engine(backend, bundle, threads, are_still)
+    open_segmenter = partial(
+        Segmenter.open,
+        bundle.path.resolve(),
+        engine,
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
@@ -209,14 +222,26 @@ def segment(
         fused=fused,
         require_signature=require_signature,
     )
+    if ray:
+        refuse_beside_ray(
+            sources, {"--save-prm": save_prm, "--show": show, "--serve": serve, "--track": track}
+        )
+        sinks = open_sinks(outputs, sources, names)
+        settings = {name: open_segmenter.keywords[name] for name in SETTINGS}
+        settings["model"] = sha256(bundle.manifest_text).hexdigest()
+        if run_with_ray(sources, open_segmenter, engine, settings, ray, names, sinks):
+            raise typer.Exit(EXIT_INCOMPLETE)
+        return
+    segmenter = open_segmenter()
+    page = None
+    if serve:  # before any file is overwritten: the port may be taken
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
     sinks = open_sinks(outputs, sources, names)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
-    page = None
-    if serve:
-        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
-        page = start_page(serve, sources, about, context)
+    if page:
         sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
