@@ -37,7 +37,7 @@ WARM_UP = 2
 
 
 def main(
-    against: Annotated[str | None, typer.Option(help="A revision of git to compare with.")] = None,
+    against: Annotated[str | None, typer.Option(help="A revision of git, or a working tree of one.")] = None,
     source: str = "demo/bikes.mp4",
     frames: Annotated[int, typer.Option(help="Frames, spread evenly over the first 250.")] = 40,
     proposals: Annotated[int, typer.Option(help="Most proposals of a frame.")] = 1000,
@@ -54,7 +54,10 @@ def main(
         np.savez(folder / "frames.npz", *pictures)
         sides = {"this working tree": ROOT}
         if against is not None:
-            sides[against] = stack.enter_context(_checkout(against, folder / "tree"))
+            is_tree = Path(against).is_dir()
+            sides["before"] = (
+                Path(against) if is_tree else stack.enter_context(_checkout(against, folder / "tree"))
+            )
         spent = _take_turns(sides, folder, len(pictures), proposals)
         Console().print(_table(spent, f"{len(pictures)} frames of {source}, {proposals} proposals at most"))
         report = {"machine": machine(), "cpu_ms_25_50_75": spent}
