@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
@@ -21,13 +20,13 @@ from prm_runtime.console import PrmError, stderr
 from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
-from prm_runtime.report import findings, print_summary, progress_bar, status_line
+from prm_runtime.report import findings, print_summary, progress_bar, tell_state, title, total_frames
 from prm_runtime.reuse import Reuse, ReuseSettings
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.serve.about import About
 from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
-from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
+from prm_runtime.sources import Patience, SourceOptions, open_sources
 from prm_runtime.sources.pipe import RawFormat
 from prm_runtime.tracking import TrackSettings, open_tracks
 
@@ -234,20 +233,21 @@ def segment(
             raise typer.Exit(EXIT_INCOMPLETE)
         return
     segmenter = open_segmenter()
+    page = None
+    if serve:  # before any file is overwritten: the port may be taken
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
     sinks = open_sinks(outputs, sources, names)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
-    page = None
-    if serve:
-        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
-        page = start_page(serve, sources, about, context)
+    if page:
         sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
-        task = progress.add_task(escape(_title(sources)), total=_total(sources))
+        task = progress.add_task(escape(title(sources)), total=total_frames(sources))
         for one in sources:
-            one.keeper.listen(partial(_tell, progress.console))
+            one.keeper.listen(partial(tell_state, progress.console))
 
         def on_result(result: Result) -> None:
             if not sinks and are_still:
@@ -288,19 +288,3 @@ def _refuse_overwriting(sources: Sequence[str], outputs: Sequence[str | None]) -
         for output in outputs:
             if output and Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
                 raise PrmError(f"{output} is the source itself; choose another file to write to")
-
-
-def _title(sources: Sequence[Source]) -> str:
-    return sources[0].name if len(sources) == 1 else f"{len(sources)} sources"
-
-
-def _total(sources: Sequence[Source]) -> int | None:
-    """Frames of all sources, None where one does not know."""
-    lengths = [source.length for source in sources]
-    return sum(length for length in lengths if length) if all(lengths) else None
-
-
-def _tell(console: Console, status: SourceStatus) -> None:
-    """Say that a live source is away, or back."""
-    if status.error is not None or status.reconnects:
-        console.print(escape(status_line(status)), highlight=False, soft_wrap=True)
