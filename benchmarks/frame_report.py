@@ -84,7 +84,8 @@ def _stages(samples: Samples, backends: Sequence[str]) -> Table:
         for stage in (*WITHOUT_DECODE, TOTAL):
             found = [samples.of(f"{name}, {variant}", stage) for name in backends]
             label = "whole frame" if stage == TOTAL else stage
-            rows.append([f"{variant}: {label}", *(str(each) if each.n else "-" for each in found)])
+            if any(each.n for each in found):
+                rows.append([f"{variant}: {label}", *(str(each) if each.n else "-" for each in found)])
     return Table("Milliseconds per stage", ["stage", *backends], rows)
 
 

@@ -233,14 +233,15 @@ def segment(
             raise typer.Exit(EXIT_INCOMPLETE)
         return
     segmenter = open_segmenter()
+    page = None
+    if serve:  # before any file is overwritten: the port may be taken
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
     sinks = open_sinks(outputs, sources, names)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
-    page = None
-    if serve:
-        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
-        page = start_page(serve, sources, about, context)
+    if page:
         sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
