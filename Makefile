@@ -33,6 +33,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.frame $(if $(YOLO_PYTHON),--yolo-python $(YOLO_PYTHON)) --aspect 4:3 --json $(RESULTS)/frame-4x3.json
 	$(BIN)/python -m benchmarks.scaling --results $(RESULTS)
 	$(BIN)/python -m benchmarks.pipeline --json $(RESULTS)/pipeline.json
+	$(BIN)/python -m benchmarks.startup --json $(RESULTS)/startup.json
+	$(BIN)/python -m benchmarks.memory --json $(RESULTS)/memory.json
+	$(BIN)/python -m benchmarks.graphs
+	$(BIN)/python -m benchmarks.host
 	$(BIN)/python -m benchmarks.reuse
 	$(BIN)/python -m benchmarks.tracking demo/bikes.mp4
 	$(BIN)/python -m benchmarks.soak --minutes 3

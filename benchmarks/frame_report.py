@@ -84,7 +84,8 @@ def _stages(samples: Samples, backends: Sequence[str]) -> Table:
         for stage in (*WITHOUT_DECODE, TOTAL):
             found = [samples.of(f"{name}, {variant}", stage) for name in backends]
             label = "whole frame" if stage == TOTAL else stage
-            rows.append([f"{variant}: {label}", *(str(each) if each.n else "-" for each in found)])
+            if any(each.n for each in found):
+                rows.append([f"{variant}: {label}", *(str(each) if each.n else "-" for each in found)])
     return Table("Milliseconds per stage", ["stage", *backends], rows)
 
 
@@ -161,6 +162,18 @@ def _targets(measured: Measured, backends: Sequence[str], label: str) -> list[Ta
     return targets
 
 
+def _yolo_stages(samples: Samples) -> str:
+    """Where predict spends its time."""
+    return "; ".join(
+        f"{name}: "
+        + ", ".join(
+            f"{stage} {samples.of(name, stage).median:.1f}" for stage in samples.ms[name] if stage != TOTAL
+        )
+        for name in samples.ms
+        if ", YOLO" in name
+    )
+
+
 def _notes(measured: Measured) -> list[str]:
     gflops = ", ".join(f"{what} {rate:.0f} GFLOP/s" for what, rate in measured.machine.gflops.items())
     gbytes = ", ".join(f"triad {what} {rate:.0f} GB/s" for what, rate in measured.machine.gbytes.items())
@@ -182,6 +195,7 @@ def _notes(measured: Measured) -> list[str]:
     )
     return [
         *notes,
+        f"YOLO's own stages, ms: {_yolo_stages(measured.samples)}.",
         f"YOLO11n-seg: {versions}, NMS by {measured.yolo['nms']}; {how}. Its masks are those of the padded "
         "input, ours those of the frame. 640 x 640 is what predict does with a default export; the other "
         "size is an export made for the clip's aspect.",

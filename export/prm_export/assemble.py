@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ class Variant:
         window: Side of the peak window in cells, odd; None leaves it to the network.
         max_peaks: Rows of the peak table; None leaves it to the network.
         stop_stride: Image pixels per cell of the Peak Response Maps; None takes 2, or the next that there is.
+        stop_early: Stop at the first layer of that stride that the walk reaches, not at the last.
         split_stride: Where peaks begin to share their way; None walks each alone.
         batch: Frames that the network takes at once.
         precision: What its trunk computes in.
@@ -42,6 +43,7 @@ class Variant:
     window: int | None = None
     max_peaks: int | None = None
     stop_stride: int | None = 2
+    stop_early: bool = False
     split_stride: int | None = None
     batch: int = 1
     precision: Precision = Precision.fp32
@@ -88,7 +90,10 @@ def assemble(
     )
     models = {FORWARD: graphs.forward, BACKPROP: graphs.backprop}
     if variant.fused:
-        models[FUSED] = fuse(graphs.forward, graphs.backprop)
+        # in one graph nothing is computed twice and nothing waits for a peak
+        eager = build_graphs(material.classifier, replace(options, lazy_gains=False))
+        eager = lower_precision(eager, variant.precision, images)
+        models[FUSED] = fuse(eager.forward, eager.backprop)
     specs: dict[str, GraphSpec] = {file: graph_spec(file, model) for file, model in models.items()}
     manifest = Manifest(
         name=name,
@@ -131,7 +136,10 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         rules=variant.rules,
         half_weights=variant.half_weights or variant.precision is Precision.fp16,
         byte_weights=variant.precision is Precision.int8,
+        stop_early=variant.stop_early,
         split_stride=variant.split_stride,
+        # lower precision wants gains of what its trunk computes, in the graph of the trunk
+        lazy_gains=variant.precision is Precision.fp32,
         batch=variant.batch,
         fixed_size=profile.min if profile is not None and profile.is_fixed else None,
     )

@@ -17,6 +17,7 @@ from prm_export.errors import ExportError
 from prm_export.passes.backprop import build_backprop
 from prm_export.passes.class_scores import add_class_scores, hand_out_class_scores, take_class_scores
 from prm_export.passes.gains import add_gains
+from prm_export.passes.lazy_gains import move_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import round_to_bytes, store_half
@@ -42,12 +43,14 @@ class GraphOptions:
         peak_threshold: Lowest response of a peak.
         stop_stride: Image pixels per cell of the Peak Response Maps.
         or_coarser: Take the next larger stride if the network has no layer at this one.
+        stop_early: Stop at the first layer of that stride that the walk reaches, not at the last.
         half_weights: Store weights as float16.
         byte_weights: Round weights to what int8 holds.
         split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
             splitting); None back-propagates each of them all the way.
         batch: Images that the forward graph takes at once.
         fixed_size: Height and width of the only images that the graphs take; None leaves them free.
+        lazy_gains: Let the reverse graph compute the gains, so that only frames with peaks pay for them.
         multiple: What the sides of images have to be multiples of.
         rules: How peaks are back-propagated, a key of ``prm_export.rules.RULES``.
     """
@@ -60,6 +63,7 @@ class GraphOptions:
     peak_threshold: float = LOWEST
     stop_stride: int = 2
     or_coarser: bool = False
+    stop_early: bool = False
     half_weights: bool = True
     byte_weights: bool = False
     split_stride: int | None = None
@@ -67,6 +71,7 @@ class GraphOptions:
     fixed_size: tuple[int, int] | None = None
     rules: str = "paper"
     multiple: int = USUAL_MULTIPLE
+    lazy_gains: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         options.multiple,
         options.or_coarser,
         split_stride=options.split_stride,
+        stop_early=options.stop_early,
         batch=options.batch,
         size=options.fixed_size,
     )
@@ -137,6 +143,8 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     stop, split = path.stop.name or "", None if path.split is None else path.split.name
     gains = add_gains(model, M, path, options.image_minimum, rules)
     backprop = build_backprop(path, gains)
+    if options.lazy_gains:
+        model, backprop = move_gains(model, backprop, gains, path)
     model.graph.name = "prm_forward"
     return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop), split)
 

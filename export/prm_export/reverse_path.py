@@ -115,6 +115,7 @@ def find_reverse_path(
     or_coarser: bool = False,
     *,
     split_stride: int | None = None,
+    stop_early: bool = False,
     batch: int = 1,
     size: tuple[int, int] | None = None,
 ) -> ReversePath:
@@ -128,6 +129,7 @@ def find_reverse_path(
         or_coarser: Take the next larger stride if there is no layer at this one.
         split_stride: Image pixels per cell of the maps down to which peaks are walked apart; None walks each
             of them all the way.
+        stop_early: Stop at the first layer of the stop's stride that the walk reaches, not at the last.
         batch: Images that go in at once.
         size: Height and width of the only images that the graphs have to take; None leaves them free.
 
@@ -140,7 +142,7 @@ def find_reverse_path(
     height, width = probe_size(multiple)
     shapes = infer_shapes(model, height, width)
     head = input_of(top)
-    stop = choose_stop(image, head, stop_stride, shapes, or_coarser)
+    stop = choose_stop(image, head, stop_stride, shapes, or_coarser, early=stop_early)
     between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
     turned = infer_shapes(model, width, height)
@@ -163,13 +165,15 @@ def choose_stop(
     shapes: Shapes,
     or_coarser: bool = False,
     option: str = "--stop-stride",
+    *,
+    early: bool = False,
 ) -> ir.Value:
     """The value at which the reverse pass ends: the image at stride 1, else the one nearest to it.
 
     Only values that every path from the image to the head runs through qualify (in a residual block that is
     its output), and of a layer only what comes out of its activation. The nearest to the image is taken
     because every further layer at the same stride smooths the checkerboard that a strided convolution leaves
-    in its input.
+    in its input. ``early`` takes the one nearest to the head instead: fewer layers are left to walk.
 
     Args:
         image: The classifier's input.
@@ -178,21 +182,29 @@ def choose_stop(
         shapes: Shapes of all values, from ``infer_shapes``.
         or_coarser: Take the next larger stride if there is no layer at this one.
         option: What the user sets the stride with.
+        early: Take the value nearest to the head.
 
     Raises:
         ExportError: If no value qualifies.
     """
     found = set()
+    chosen: tuple[int, ir.Value] | None = None
     for value in separators(image, head, carrying_inputs):
         moves_on = any(node.op_type in UNFINISHED for node in value.consumers())
         if value is not image and (moves_on or activation_of(value) is not None):
             continue
-        found.add(
-            round(_known(shapes, image)[2] / _known(shapes, value)[2])
-        )  # layers without padding lose some cells
-        fits = max(found) >= stride if or_coarser else max(found) == stride
-        if fits and (value is image or stride > 1):
+        # layers without padding lose some cells
+        found.add(round(_known(shapes, image)[2] / _known(shapes, value)[2]))
+        coarsest = max(found)
+        fits = coarsest >= stride if or_coarser else coarsest == stride
+        if not fits or (value is not image and stride == 1):
+            continue
+        if not early:
             return value
+        if chosen is None or chosen[0] == coarsest:
+            chosen = coarsest, value
+    if chosen is not None:
+        return chosen[1]
     strides = ", ".join(map(str, sorted(found)))
     raise ExportError(
         f"the network has no layer to stop at with stride {stride}: use {option} with one of {strides}"

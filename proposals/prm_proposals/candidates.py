@@ -44,28 +44,57 @@ def tree_candidates(tree: MergeTree, min_pixels: float, max_pixels: float) -> Ca
         min_pixels: Smallest area.
         max_pixels: Largest area.
     """
-    height = tree.heights
-    joins = tree.distances <= np.maximum(*height[tree.pairs.T])
-    pairs, borders = tree.pairs[joins], tree.borders[joins]
-    triples, shared = _triples(tree.pairs, tree.distances, tree.borders, joins, tree.parents)
-    nodes = np.arange(len(height), dtype=np.int32)
-
-    parts = np.concatenate([nodes[:, None].repeat(3, axis=1), pairs[:, [0, 1, 1]], triples])
-    areas = np.concatenate([tree.sizes, tree.sizes[pairs].sum(axis=1), tree.sizes[triples].sum(axis=1)])
-    perimeters = np.concatenate(
-        [
-            tree.perimeters,
-            tree.perimeters[pairs].sum(axis=1) - 2 * borders,
-            tree.perimeters[triples].sum(axis=1) - 2 * shared,
-        ]
+    parts, areas, outlines, lasting = _unions(
+        tree.pairs,
+        tree.distances,
+        tree.borders,
+        tree.parents,
+        tree.heights,
+        tree.sizes,
+        tree.perimeters,
+        np.float32(min_pixels),
+        np.float32(max_pixels),
     )
-    lasting = height[parts].min(axis=1)
-    inside = (areas >= min_pixels) & (areas <= max_pixels) & np.isfinite(lasting)
-    parts, areas, perimeters, lasting = parts[inside], areas[inside], perimeters[inside], lasting[inside]
-    merged = height[np.isfinite(height)]
+    merged = tree.heights[np.isfinite(tree.heights)]
     typical = max(float(np.median(merged)), 1e-12) if len(merged) else 1.0
-    ranks = np.log(np.maximum(lasting, 1e-12) / typical) - _OUTLINE_POWER * np.log(np.maximum(perimeters, 1))
+    ranks = np.log(np.maximum(lasting, 1e-12) / typical) - _OUTLINE_POWER * np.log(np.maximum(outlines, 1))
     return Candidates(parts, areas, ranks.astype(np.float32))
+
+
+@njit(cache=True, nogil=True)
+def _unions(pairs, distances, borders, parents, heights, sizes, perimeters, least, most):  # type: ignore[no-untyped-def]
+    """Parts, areas, outlines and smallest heights of all nodes, pairs and triples of a fitting size."""
+    joins = distances <= np.maximum(heights[pairs[:, 0]], heights[pairs[:, 1]])
+    triples, shared = _triples(pairs, distances, borders, joins, parents)
+    room = len(heights) + len(pairs) + len(triples)
+    parts = np.empty((room, 3), np.int32)
+    areas = np.empty(room, np.float32)
+    outlines = np.empty(room, np.float32)
+    lasting = np.empty(room, np.float32)
+    found = 0
+    for n in range(room):
+        if n < len(heights):
+            i = j = k = n
+            area, outline = sizes[n], perimeters[n]
+        elif n < len(heights) + len(pairs):
+            pair = n - len(heights)
+            if not joins[pair]:
+                continue
+            i, j = pairs[pair]
+            k = j
+            area = sizes[i] + sizes[j]
+            outline = perimeters[i] + perimeters[j] - 2 * borders[pair]
+        else:
+            triple = n - len(heights) - len(pairs)
+            i, j, k = triples[triple]
+            area = sizes[i] + sizes[j] + sizes[k]
+            outline = perimeters[i] + perimeters[j] + perimeters[k] - 2 * shared[triple]
+        lasts = min(heights[i], heights[j], heights[k])
+        if least <= area <= most and np.isfinite(lasts):
+            parts[found, 0], parts[found, 1], parts[found, 2] = i, j, k
+            areas[found], outlines[found], lasting[found] = area, outline, lasts
+            found += 1
+    return parts[:found], areas[:found], outlines[:found], lasting[:found]
 
 
 @njit(cache=True, nogil=True)

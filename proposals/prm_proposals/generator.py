@@ -18,6 +18,8 @@ from prm_proposals.shrink import shrink
 from prm_proposals.superpixels import superpixels
 from prm_proposals.suppression import node_bits, suppress
 
+_CANDIDATES_PER_PROPOSAL = 3
+
 
 class ProposalGenerator:
     """Makes a gallery of segment proposals for a picture.
@@ -104,14 +106,13 @@ class ProposalGenerator:
             areas.append(candidates.areas)
             ranks.append(candidates.ranks)
             nodes += len(tree.sizes)
-        order = np.argsort(-np.concatenate(ranks), kind="stable")
-        _, members = suppress(
+        members = _best(
             np.concatenate(bits),
-            np.concatenate(parts)[order],
-            np.concatenate(areas)[order],
+            np.concatenate(parts),
+            np.concatenate(areas),
+            np.concatenate(ranks),
             graph.sizes,
-            settings.suppression_iou,
-            settings.max_proposals,
+            settings,
         )
         return Gallery(graph.labels, members)
 
@@ -136,3 +137,29 @@ def _cues(
     if tree.lab:
         parts.append(np.float32(tree.lab) * graph.lab)
     return np.concatenate(parts, axis=1) if parts else np.zeros((graph.count, 0), np.float32)
+
+
+def _best(
+    bits: NDArray[np.uint8],
+    parts: NDArray[np.int32],
+    areas: NDArray[np.float32],
+    ranks: NDArray[np.float32],
+    sizes: NDArray[np.float32],
+    settings: ProposalSettings,
+) -> NDArray[np.bool_]:
+    """Superpixels of the candidates of highest rank that are no near-duplicates, bool [N, K].
+
+    A gallery is full long before the last candidate: so many are sorted that it nearly always is.
+    """
+    enough = _CANDIDATES_PER_PROPOSAL * settings.max_proposals
+    while True:
+        some = np.arange(len(ranks))
+        if enough < len(ranks):
+            some = np.flatnonzero(ranks >= np.partition(ranks, -enough)[-enough])
+        order = some[np.argsort(-ranks[some], kind="stable")]
+        _, members = suppress(
+            bits, parts[order], areas[order], sizes, settings.suppression_iou, settings.max_proposals
+        )
+        if len(members) == settings.max_proposals or len(some) == len(ranks):
+            return members
+        enough = len(ranks)

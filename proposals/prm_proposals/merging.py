@@ -100,7 +100,7 @@ def _sift_down(heap, keys, length):  # type: ignore[no-untyped-def]
     heap[at] = item
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _distance(i, j, border, strength, sizes, means, boundary_weight, size_power):  # type: ignore[no-untyped-def]
     squared = np.float32(0)
     for c in range(means.shape[1]):

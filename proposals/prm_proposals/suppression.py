@@ -113,5 +113,5 @@ def suppress(
     if len(parts) == 0:
         return np.zeros(0, np.int32), np.zeros((0, len(sizes)), bool)
     kept, rows = _suppress(bits, parts, areas, sizes, iou, most)
-    members = np.unpackbits(rows, axis=1, count=len(sizes), bitorder="little").astype(bool)
+    members = np.unpackbits(rows, axis=1, count=len(sizes), bitorder="little").view(np.bool_)
     return kept, members

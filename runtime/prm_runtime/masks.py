@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prm_proposals.maps import bilinear_taps
 from prm_proposals.pooling import Pooling
-from prm_runtime.console import PrmError
+from prm_runtime.errors import PrmError
 
 _HALF = np.float32(0.5 - 1e-6)  # what rounding makes of one half is inside too
 

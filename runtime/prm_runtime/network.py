@@ -72,7 +72,7 @@ class Network:
             missing = self.batch - len(group)
             outputs = self._forward.run({"image": np.concatenate([*group, *[group[-1]] * missing])})
             if group is not groups[-1]:  # what is resident lasts until the next run
-                outputs = {name: np.asarray(value) for name, value in outputs.items()}
+                outputs = {name: np.array(value) for name, value in outputs.items()}
             found += [self._of_frame(outputs, n) for n in range(len(group))]
         return found
 

@@ -52,6 +52,23 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
+def title(sources: Sequence[Source]) -> str:
+    """What the progress bar is called."""
+    return sources[0].name if len(sources) == 1 else f"{len(sources)} sources"
+
+
+def total_frames(sources: Sequence[Source]) -> int | None:
+    """Frames of all sources, None where one does not know."""
+    lengths = [source.length for source in sources]
+    return sum(length for length in lengths if length) if all(lengths) else None
+
+
+def tell_state(console: Console, status: SourceStatus) -> None:
+    """Say that a source is lost, or back."""
+    if status.error is not None or status.reconnects:
+        console.print(escape(status_line(status)), highlight=False, soft_wrap=True)
+
+
 def findings(result: Result) -> str:
     """The instances of one frame in words, one line each."""
     instances = result.instances

@@ -27,6 +27,7 @@ from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
 from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
 from prm_runtime.instances import Instances
+from prm_runtime.kernels import load_kernels
 from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.masks import check_room, masks_and_boxes
 from prm_runtime.network import Maps, Network
@@ -151,6 +152,7 @@ class Segmenter:
             from prm_runtime.auto import choose_backend  # what only this needs takes a while to import
 
             backend = choose_backend(bundle, threads).backend
+        load_kernels(ProposalGenerator(bundle.manifest.proposals))
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
             with _errors_for_people():

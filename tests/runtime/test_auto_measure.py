@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from prm_runtime.auto import measure as module
 from prm_runtime.auto.measure import fastest, measure
-from prm_runtime.backends import Backend, create_backend
+from prm_runtime.backends import Backend, GraphUse, create_backend
+from prm_runtime.backends.base import BuildsEngines
 from prm_runtime.bundle import Bundle
+from prm_runtime.engines.cache import EngineCache
+from prm_runtime.engines.flavors import load_flavor
+from prm_runtime.engines.provide import provide_engine
 
 
 class Clock:
@@ -75,3 +80,23 @@ def test_engines_that_would_first_be_built_are_left_out(
     found = measure(Bundle.open(colour_bundle), ["onnxruntime", "tensorrt"], 1)
     assert set(found.seconds) == {"onnxruntime"}
     assert found.unusable["tensorrt"].startswith("its engines are not built yet: prm-export engines")
+
+
+def test_tensorrt_knows_whether_its_engines_are_built(
+    colour_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX, which builds without a GPU")
+    from prm_runtime.backends import tensorrt
+
+    monkeypatch.setenv("PRM_ENGINE_CACHE", str(tmp_path))
+    monkeypatch.setattr(tensorrt, "open_cuda", lambda: SimpleNamespace(device="portable"))
+    bundle, backend = Bundle.open(colour_bundle), create_backend("tensorrt-rtx")
+    assert isinstance(backend, BuildsEngines)
+    assert not isinstance(create_backend("onnxruntime"), BuildsEngines)
+    manifest, flavor, cache = bundle.manifest, load_flavor("tensorrt-rtx"), EngineCache()
+    gains = frozenset(spec.name for spec in manifest.backprop.inputs if spec.name != "peaks")
+    use = GraphUse.of(manifest, resident=gains)
+    for graph in (manifest.forward, manifest.backprop):
+        assert not backend.has_engines(bundle)
+        provide_engine(flavor, bundle.read(graph.file), use, "portable", cache)
+    assert backend.has_engines(bundle)

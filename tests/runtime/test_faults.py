@@ -114,10 +114,10 @@ def test_a_source_that_always_fails_ends_alone(
     segmenter = Segmenter.open(colour_bundle)
     evidences = segmenter.evidences
 
-    def out_of_memory(frames: Any, names: Any = None) -> Any:
+    def out_of_memory(frames: Any, *names: Any, **options: Any) -> Any:
         if any(len(frame) > 64 for frame in frames):
             raise MemoryError("Failed to allocate 9 GiB")
-        return evidences(frames, names)
+        return evidences(frames, *names, **options)
 
     segmenter.evidences = out_of_memory  # type: ignore[method-assign]
     sink = Collected()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,3 +119,11 @@ def test_masks_that_vanish_leave_no_gap(colour_segmenter: Segmenter) -> None:
         expected = colour_segmenter.retrieve(evidence, size)
         assert expected.masks.any(axis=(1, 2)).all()
         assert_equal(colour_segmenter.retrieve(evidence, size, out=out), expected)
+
+
+def test_what_only_command_lines_need_is_not_imported() -> None:
+    """It takes time and memory from every program that embeds a segmenter."""
+    heavy = ("typer", "rich", "asyncio", "av", "torch", "onnx")
+    code = f"import sys, prm_runtime.segmenter; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"

@@ -34,6 +34,7 @@ def test_what_cannot_be_served_is_one_line_and_no_run(
 ) -> None:
     monkeypatch.delenv("PRM_SERVE_TOKEN", raising=False)
     out = tmp_path / "out.jsonl"
+    out.write_text("of the run before\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for address, reason in [
@@ -45,7 +46,7 @@ def test_what_cannot_be_served_is_one_line_and_no_run(
             assert done.code == 1
             assert reason in done.err
             assert done.err.count("\n") == 1
-    assert not out.exists() or not out.read_text()
+    assert out.read_text() == "of the run before\n"
 
 
 def test_without_the_extra_it_says_what_to_install(

@@ -10,9 +10,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.codec.hwaccel import hwdevices_available
 from tests.fixtures.media import moving_blobs, write_h264_video, write_lossless_video, write_png
 
-from prm_runtime.sources import SourceError, open_source
+from prm_runtime.sources import SourceError, SourceOptions, open_source
 from prm_runtime.sources.uri import without_credentials
 
 IDENTITY = np.array([[1 << 16, 0, 0], [0, 1 << 16, 0], [0, 0, 1 << 30]], ">i4")
@@ -102,6 +103,18 @@ def test_a_video(tmp_path: Path, fps: Fraction) -> None:
     np.testing.assert_allclose([frame.time_s for frame in decoded], np.arange(5) / float(fps), atol=2e-3)
     for frame, original in zip(decoded, frames, strict=True):
         np.testing.assert_array_equal(frame.image, original)
+
+
+def test_a_decoder_that_this_computer_lacks_leaves_the_work_to_software(tmp_path: Path) -> None:
+    path = write_h264_video(tmp_path / "clip.mp4", moving_blobs(3), Fraction(25))
+    usual = [frame.image for frame in open_source(str(path))]
+    for decoder in ("auto", *hwdevices_available()):
+        frames = list(open_source(str(path), SourceOptions(decoder=decoder)))
+        assert len(frames) == 3
+        for frame, image in zip(frames, usual, strict=True):
+            assert np.abs(frame.image.astype(int) - image).max() <= 2
+    with pytest.raises(SourceError, match="--decoder abacus: expected software, auto or one of"):
+        open_source(str(path), SourceOptions(decoder="abacus"))
 
 
 def test_a_sideways_video_is_turned_upright(tmp_path: Path) -> None:

@@ -135,6 +135,15 @@ def test_instances_stay_best_first_and_keep_their_masks() -> None:
     assert found.masks[1, 60, 60]
 
 
+def test_the_longer_track_goes_on_after_an_object_was_found_in_two_parts() -> None:
+    tracks = Tracks()
+    for n in range(10):
+        show(tracks, n, Disc(100, 90, RED))
+    for n in range(10, 14):
+        show(tracks, n, Disc(85, 90, RED, radius=14), Disc(118, 90, RED, radius=18))
+    assert ids(show(tracks, 14, Disc(112, 90, RED, radius=20))) == {112: 0}
+
+
 def test_each_source_has_its_own_tracks_and_pictures_have_none() -> None:
     tracks = Tracks()
     for n in range(2):
@@ -188,7 +197,8 @@ def slow_similarity(track: Look, step: tuple[int, int], instance: Look, threshol
     in_place = overlap >= thresholds.min_overlap and alike >= thresholds.likeness_in_place
     if not in_place and alike < thresholds.min_likeness:
         return 0.0
-    return overlap + thresholds.likeness_weight * alike
+    length = min(1.0, track.frames / thresholds.senior_frames)
+    return overlap + thresholds.likeness_weight * alike + thresholds.seniority_weight * length
 
 
 @given(st.integers(0, 10_000))
@@ -198,7 +208,8 @@ def test_similarity_is_what_its_definition_says(seed: int) -> None:
 
     def look() -> Look:
         colours = rng.dirichlet(np.full(4, 0.5)).astype(np.float32)
-        return Look(int(rng.integers(2)), 0.5, rng.random((5, 7)) > 0.5, rng.random(4) * 5, colours)
+        frames = int(rng.integers(1, 60))
+        return Look(int(rng.integers(2)), 0.5, rng.random((5, 7)) > 0.5, rng.random(4) * 5, colours, frames)
 
     tracks, instances, thresholds = [look() for _ in range(3)], [look() for _ in range(2)], TrackSettings()
     steps = [tuple(int(value) for value in rng.integers(-8, 9, 2)) for _ in tracks]

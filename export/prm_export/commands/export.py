@@ -99,6 +99,7 @@ def export(
             show_default="2, or the next that there is",
         ),
     ] = None,
+    stop_early: options.StopEarly = False,
     window: Annotated[
         int | None,
         typer.Option(help="Side of the peak window in cells, odd.", min=1, show_default="3, or the bundle's"),
@@ -168,6 +169,7 @@ def export(
         window=window,
         max_peaks=max_peaks,
         stop_stride=None if stop_stride is None else int(stop_stride),
+        stop_early=stop_early,
         split_stride=int(split_stride) if prm is options.Prm.shared else None,
         batch=batch,
         precision=precision,

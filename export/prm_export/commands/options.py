@@ -24,6 +24,7 @@ class SplitStride(StrEnum):
     quarter = "4"
     eighth = "8"
     sixteenth = "16"
+    thirty_second = "32"
 
 
 Mode = Annotated[
@@ -38,7 +39,15 @@ Split = Annotated[
     SplitStride,
     typer.Option(
         "--split-stride",
-        help="Image pixels per cell where shared peaks join; 16 is cheaper and coarser than 8.",
+        help="Image pixels per cell where shared peaks join; 16 and 32 are cheaper and coarser than 8.",
+    ),
+]
+StopEarly = Annotated[
+    bool,
+    typer.Option(
+        "--stop-early",
+        help="Stop at the first layer of --stop-stride that the walk reaches, not at the last: quicker, "
+        "and a little rougher.",
     ),
 ]
 Size = Annotated[

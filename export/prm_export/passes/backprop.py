@@ -12,6 +12,10 @@ from prm_export.passes.gains import Gains
 from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability
 from prm_export.reverse_path import ReversePath
 from prm_export.rules.base import Carried, ReverseGraph
+from prm_export.walks import ACTIVATIONS
+
+KEEP_WINDOWS = {"Add", "Conv", "Dropout", "Identity", "Mul"} | ACTIVATIONS
+"""Operators whose rules take G as windows around peaks; others are given whole maps."""
 
 
 def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
@@ -41,6 +45,8 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
         G = reverse.sum(carried.pop(node.outputs[0]))
         if gains.split is not None and node.outputs[0] is path.split:
             G, coarse = join(reverse, G, received[gains.split])
+        if G.reach is not None and node.op_type not in KEEP_WINDOWS:
+            G = Carried(reverse.spread(G), pointwise=False)
         if node in gains.layers:
             G = rule.weigh(reverse, node, G, received[gains.layers[node]])
         for value, part in zip(node.inputs, rule.propagate(reverse, node, G), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prm_export.emit import Emitter, array_of, input_of
 from prm_export.reverse_path import ReversePath
+from prm_export.rules.peak_windows import PeakWindows
 from prm_export.walks import activation_of
 
 EPSILON = 1e-6
@@ -74,10 +75,13 @@ class Carried:
         value: [P, C] at the peaks' own cells while only 1×1 layers were passed (``pointwise``), else
             [P, C, h, w].
         pointwise: Whether it is nonzero at the peaks' own cells alone.
+        reach: Where it is nonzero only so many cells around the peaks, the value is the window
+            [P, C, k, k], k = 2 reach + 1.
     """
 
     value: ir.Value
     pointwise: bool
+    reach: int | None = None
 
 
 class ReverseGraph(Emitter):
@@ -99,6 +103,7 @@ class ReverseGraph(Emitter):
         )
         width = self.op("Gather", grid, self.constant(1, np.int64))
         self._cell = self.op("Add", self.op("Mul", row, width), col)
+        self.windows = PeakWindows(self, row, col, grid)
 
     def weight(self, W: NDArray[np.float32]) -> ir.Value:
         """Emit a weight, stored as float16 where that is how the classifier stores its own."""
@@ -114,10 +119,14 @@ class ReverseGraph(Emitter):
         elif G.pointwise:
             flat = self.op("Flatten", self.op("Squeeze", gain, self.int64(0)), axis=1)
             gain = self.op("Transpose", self.op("Gather", flat, self._cell, axis=1), perm=[1, 0])
-        return Carried(self.op("Mul", G.value, gain), G.pointwise)
+        elif G.reach is not None and not one_cell:
+            gain = self.windows.cut(gain, G.reach)
+        return replace(G, value=self.op("Mul", G.value, gain))
 
     def spread(self, G: Carried) -> ir.Value:
         """G as maps [P, C, h, w]."""
+        if G.reach is not None:
+            return self.windows.spread(G.value, G.reach)
         if not G.pointwise:
             return G.value
         cells = self.op("Reshape", self.op("ReduceProd", self._grid, keepdims=0), self.int64(1))
@@ -128,13 +137,26 @@ class ReverseGraph(Emitter):
         flat = self.op("Mul", self.op("Unsqueeze", G.value, self.int64(2)), here)
         return self.op("Reshape", flat, self.op("Concat", self.int64(0, 0), self._grid, axis=0))
 
+    def window(self, G: Carried, reach: int) -> ir.Value:
+        """G as windows [P, C, k, k], k = 2 reach + 1, that are no smaller than those it has."""
+        value = self.op("Unsqueeze", G.value, self.int64(2, 3)) if G.pointwise else G.value
+        return self.windows.widen(value, reach - (G.reach or 0))
+
     def sum(self, parts: Sequence[Carried]) -> Carried:
         """The sum of what several consumers of one value pass down."""
         if len(parts) == 1:
             return parts[0]
+        if any(part.reach is not None for part in parts) and all(map(near_peaks, parts)):
+            reach = max(part.reach or 0 for part in parts)
+            return Carried(self.op("Sum", *(self.window(part, reach) for part in parts)), False, reach)
         pointwise = all(part.pointwise for part in parts)
         values = [part.value if pointwise else self.spread(part) for part in parts]
         return Carried(self.op("Sum", *values), pointwise)
+
+
+def near_peaks(G: Carried) -> bool:
+    """Whether G is known to be zero away from the peaks."""
+    return G.pointwise or G.reach is not None
 
 
 def scaled(reverse: ReverseGraph, _node: ir.Node, G: Carried, gain: ir.Value) -> Carried:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from prm_export.emit import attributes_of, constant_of, input_of
-from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule
-from prm_export.rules.window import window_of
+from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule, near_peaks
+from prm_export.rules.peak_windows import LARGEST
+from prm_export.rules.window import Window, window_of
 
 
 def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value:
@@ -19,6 +21,18 @@ def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value:
     group = attributes_of(node).get("group", 1)
     normaliser = forward.op("Conv", *evidence, group=group, **window.attributes)
     return forward.ratio(forward.activated(node.outputs[0]), normaliser)
+
+
+def _reach_below(window: Window, G: Carried) -> int | None:
+    """How far around the peaks G reaches below a convolution that keeps the size of maps; None if too far."""
+    reaches = {(k - 1) * d for k, d in zip(window.kernel, window.dilations, strict=True)}
+    if not near_peaks(G) or window.strides != (1, 1) or len(reaches) != 1:
+        return None
+    across = reaches.pop()
+    reach = (G.reach or 0) + across // 2
+    if across % 2 or set(window.pads) != {across // 2} or 2 * reach + 1 > LARGEST:
+        return None
+    return reach
 
 
 def _propagate(reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Carried | None]:
@@ -33,11 +47,17 @@ def _propagate(reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Car
                 *rest,
             ]
         return [
-            Carried(reverse.op("Conv", G.value, reverse.weight(W.swapaxes(0, 1))), pointwise=False),
+            replace(G, value=reverse.op("Conv", G.value, reverse.weight(W.swapaxes(0, 1)))),
             *rest,
         ]
-    maps = reverse.spread(G)
     depthwise = W.shape[1] == 1 and W.shape[0] == group
+    wider = _reach_below(window, G)
+    if depthwise and wider is not None:
+        windows = reverse.window(G, G.reach or 0)
+        reaches = {"pads": [2 * (wider - (G.reach or 0))] * 4, "dilations": window.dilations, "group": group}
+        flipped = reverse.weight(W[:, :, ::-1, ::-1])
+        return [Carried(reverse.op("Conv", windows, flipped, **reaches), False, wider), *rest]
+    maps = reverse.spread(G)
     if depthwise and window.strides == (1, 1) and min(window.flipped_pads) >= 0:
         # ONNX Runtime's CPU kernel of a depthwise ConvTranspose is much slower
         attributes = {**window.attributes, "pads": window.flipped_pads, "group": group}

@@ -21,9 +21,11 @@ MAX_COMPILED_SHAPES = (
 class OpenVinoGraph:
     """One model, compiled once for each frame size."""
 
-    def __init__(self, core: openvino.Core, model: openvino.Model, config: dict[str, Any]) -> None:
+    def __init__(
+        self, core: openvino.Core, model: openvino.Model, config: dict[str, Any], resident: frozenset[str]
+    ) -> None:
         """Keep what compiling needs; nothing is compiled before the first run."""
-        self._core, self._model, self._config = core, model, config
+        self._core, self._model, self._config, self._resident = core, model, config, resident
         self._inputs = [port.get_any_name() for port in model.inputs]
         self._outputs = [port.get_any_name() for port in model.outputs]
         self._compiled: OrderedDict[tuple[tuple[int, ...], ...], openvino.InferRequest] = OrderedDict()
@@ -32,8 +34,11 @@ class OpenVinoGraph:
         """Run the graph; see :class:`prm_runtime.backends.base.Graph`."""
         arrays = {name: np.ascontiguousarray(inputs[name]) for name in self._inputs}
         request = self._request({name: array.shape for name, array in arrays.items()})
-        results = request.infer(arrays, share_inputs=True)
-        return {name: results[index].copy() for index, name in enumerate(self._outputs)}
+        results = request.infer(arrays, share_inputs=True, share_outputs=True)
+        return {
+            name: results[index] if name in self._resident else results[index].copy()
+            for index, name in enumerate(self._outputs)
+        }
 
     def _request(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.InferRequest:
         # Sizes are fixed, which is faster; a free first dimension (the number of peaks) changes with every
@@ -77,13 +82,12 @@ class OpenVino:
         Raises:
             PrmError: If OpenVINO cannot read it.
         """
-        del use  # compiles for each size that comes
         try:
             network = self._core.read_model(_inline_functions(model))
         except Exception as error:  # openvino's and onnx's exception types have no common base of their own
             reason = str(error).strip().splitlines()[-1]
             raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
-        return OpenVinoGraph(self._core, network, self._config)
+        return OpenVinoGraph(self._core, network, self._config, use.resident)
 
 
 def _inline_functions(model: bytes) -> bytes:

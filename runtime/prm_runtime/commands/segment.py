@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from prm_proposals.sources import DEFAULT
@@ -17,19 +17,21 @@ from prm_runtime.backends import AUTO, BACKENDS
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
+from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
-from prm_runtime.report import findings, print_summary, progress_bar, status_line
+from prm_runtime.report import findings, print_summary, progress_bar, tell_state, title, total_frames
 from prm_runtime.reuse import Reuse, ReuseSettings
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.serve.about import About
 from prm_runtime.serve.option import hold, start_page
 from prm_runtime.sinks import LabelFormat, Outputs, Result, Window, open_sinks
-from prm_runtime.sources import Patience, Source, SourceOptions, SourceStatus, open_sources
+from prm_runtime.sources import Patience, SourceOptions, open_sources
 from prm_runtime.sources.pipe import RawFormat
 from prm_runtime.tracking import TrackSettings, open_tracks
 
 EXIT_INCOMPLETE = 3
+SETTINGS = ("retrieval", "proposals", "min_score", "classes", "fused")  # what results depend on
 
 
 def segment(
@@ -89,6 +91,14 @@ def segment(
             metavar="HOST:PORT",
             help="Serve a live page, /metrics and /healthz there; a PORT alone is for this computer only, "
             "other hosts ask for a token.",
+        ),
+    ] = None,
+    ray: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Map the bundle over pictures with Ray Data, on all devices that Ray finds; results are "
+            "Parquet files in DIR, and a run goes on where the one before it in DIR stopped.",
         ),
     ] = None,
     serve_hold: Annotated[
@@ -199,9 +209,11 @@ def segment(
     reuse = ReuseSettings(carry_proposals, refresh)
     tracking = TrackSettings(min_score=min_score)
     transforms = [open_tracks(tracking)] if track else []
-    segmenter = Segmenter.open(
-        bundle.path,
-        _engine(backend, bundle, threads, are_still),
+    engine = _engine(backend, bundle, threads, are_still)
+    open_segmenter = partial(
+        Segmenter.open,
+        bundle.path.resolve(),
+        engine,
         threads=threads,
         retrieval=retrieval,
         proposals=proposals,
@@ -210,20 +222,32 @@ def segment(
         fused=fused,
         require_signature=require_signature,
     )
+    if ray:
+        refuse_beside_ray(
+            sources, {"--save-prm": save_prm, "--show": show, "--serve": serve, "--track": track}
+        )
+        sinks = open_sinks(outputs, sources, names)
+        settings = {name: open_segmenter.keywords[name] for name in SETTINGS}
+        settings["model"] = sha256(bundle.manifest_text).hexdigest()
+        if run_with_ray(sources, open_segmenter, engine, settings, ray, names, sinks):
+            raise typer.Exit(EXIT_INCOMPLETE)
+        return
+    segmenter = open_segmenter()
+    page = None
+    if serve:  # before any file is overwritten: the port may be taken
+        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
+        page = start_page(serve, sources, about, context)
     sinks = open_sinks(outputs, sources, names)
     window = Window(hold=are_still) if show else None
     if window:
         sinks.append(window)
-    page = None
-    if serve:
-        about = About(bundle.manifest.name, min_score, segmenter.settings.map_shift)
-        page = start_page(serve, sources, about, context)
+    if page:
         sinks.append(page)
 
     with Interrupts() as interrupts, progress_bar(stderr) as progress:
-        task = progress.add_task(escape(_title(sources)), total=_total(sources))
+        task = progress.add_task(escape(title(sources)), total=total_frames(sources))
         for one in sources:
-            one.keeper.listen(partial(_tell, progress.console))
+            one.keeper.listen(partial(tell_state, progress.console))
 
         def on_result(result: Result) -> None:
             if not sinks and are_still:
@@ -264,19 +288,3 @@ def _refuse_overwriting(sources: Sequence[str], outputs: Sequence[str | None]) -
         for output in outputs:
             if output and Path(output).exists() and Path(source).exists() and Path(output).samefile(source):
                 raise PrmError(f"{output} is the source itself; choose another file to write to")
-
-
-def _title(sources: Sequence[Source]) -> str:
-    return sources[0].name if len(sources) == 1 else f"{len(sources)} sources"
-
-
-def _total(sources: Sequence[Source]) -> int | None:
-    """Frames of all sources, None where one does not know."""
-    lengths = [source.length for source in sources]
-    return sum(length for length in lengths if length) if all(lengths) else None
-
-
-def _tell(console: Console, status: SourceStatus) -> None:
-    """Say that a live source is away, or back."""
-    if status.error is not None or status.reconnects:
-        console.print(escape(status_line(status)), highlight=False, soft_wrap=True)

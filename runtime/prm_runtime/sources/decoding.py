@@ -85,10 +85,14 @@ def open_container(
     kinds = {SOFTWARE: [], AUTOMATIC: hwdevices_available()}.get(decoder, [decoder])
     for kind in kinds:
         try:
-            return av.open(location, options=options, timeout=timeout, hwaccel=HWAccel(kind))
+            return av.open(location, options=options, timeout=timeout, hwaccel=_on(kind))
         except (NotImplementedError, RuntimeError, FFmpegError):
             continue
     return av.open(location, options=options, timeout=timeout)
+
+
+def _on(kind: str) -> HWAccel:
+    return HWAccel(kind, allow_software_fallback=True)
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:

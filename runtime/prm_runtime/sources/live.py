@@ -29,6 +29,7 @@ from prm_runtime.sources.errors import CodecError, LostError, NotFoundError, Ref
 from prm_runtime.sources.status import SourceState, SourceStatus
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+FIRST_FRAME_S = 30.0  # some cameras send key frames that rarely, and decoding begins with one
 FOR_GOOD = (NotFoundError, RefusedError, CodecError)  # on the first try; later they may pass
 """A server that restarts refuses for a while, or does not know its streams yet."""
 
@@ -169,8 +170,9 @@ class LiveSource(TrackedSource):
         connection = self._connect()
         try:
             self._last_frame = monotonic()
+            limit_s = max(FIRST_FRAME_S, self._patience.give_up_after_s)
             while not self._closed.is_set():
-                if (reading := self._read(connection)).images:
+                if (reading := self._read(connection, limit_s)).images:
                     return connection, reading
             raise LostError(f"{self.name}: closed")
         except BaseException:
@@ -184,19 +186,19 @@ class LiveSource(TrackedSource):
                 self.keeper.count(frames=1)
                 yield image, reading.captured
             try:
-                reading = self._read(connection)
+                reading = self._read(connection, self._patience.give_up_after_s)
             except LostError as error:
                 self.keeper.enter(SourceState.RETRYING, str(error))
                 return
 
-    def _read(self, connection: Connection) -> Reading:
+    def _read(self, connection: Connection, limit_s: float) -> Reading:
         reading = connection.read()
         if reading.corrupt:
             self.keeper.count(skipped=reading.corrupt)
         if reading.images:
             self._last_frame = monotonic()
-        elif monotonic() - self._last_frame > self._patience.give_up_after_s:
-            raise LostError(f"{self.name}: no frame for {self._patience.give_up_after_s:g} s")
+        elif monotonic() - self._last_frame > limit_s:
+            raise LostError(f"{self.name}: no frame for {limit_s:g} s")
         return reading
 
     def _is_worth_a_retry(self, error: BaseException) -> bool:

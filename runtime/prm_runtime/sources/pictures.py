@@ -45,7 +45,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 
 class Pictures(TrackedSource):
-    """Still pictures; each is a source of its own with one frame."""
+    """Still pictures; each is a source of its own with one frame.
+
+    Attributes:
+        paths: Their files, in order.
+    """
 
     is_still = True
 
@@ -53,7 +57,7 @@ class Pictures(TrackedSource):
         """Take the pictures in the order given."""
         super().__init__(name)
         self.length = len(paths)
-        self._paths = paths
+        self.paths = paths
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the pictures; of several, those that cannot be read are skipped.
@@ -63,12 +67,12 @@ class Pictures(TrackedSource):
         """
         self.keeper.enter(SourceState.RUNNING)
         is_any_readable = False
-        for path in self._paths:
+        for path in self.paths:
             try:
                 image = read_picture(path)
             except SourceError as error:
                 self.skip(str(error))
-                if path is self._paths[-1] and not is_any_readable:
+                if path is self.paths[-1] and not is_any_readable:
                     raise
                 continue
             is_any_readable = True

@@ -30,6 +30,7 @@ class Look:
         mask: On the small grid, bool [h, w].
         box: (x0, y0, x1, y1) in pixels of that grid, float64 [4].
         colours: Histogram, float32 [bins], smoothed over a track.
+        frames: Frames that it was found in.
     """
 
     class_id: int
@@ -37,6 +38,7 @@ class Look:
     mask: NDArray[np.bool_]
     box: Box
     colours: NDArray[np.float32]
+    frames: int = 1
 
 
 class Association(BaseIoU):
@@ -77,7 +79,11 @@ def similarity(
     tracks: Sequence[Look], predicted: Box, instances: Sequence[Look], settings: TrackSettings
 ) -> NDArray[np.float64]:
     """IoU of each instance's mask with each track's, moved to where its box is predicted, plus what their
-    colours count; 0 between classes, and where neither place nor colours say that they are the same.
+    colours count and how long the track is; 0 between classes, and where neither place nor colours say that
+    they are the same.
+
+    The last term is the same for all instances: it only says which of several tracks goes on where there are
+    fewer instances, as after an object was found in two parts.
 
     Args:
         tracks: What is known about n tracks.
@@ -99,7 +105,9 @@ def similarity(
     )
     in_place = (overlap >= settings.min_overlap) & (alike >= settings.likeness_in_place)
     is_candidate = same_class & (in_place | (alike >= settings.min_likeness))
-    return np.where(is_candidate, overlap + settings.likeness_weight * alike, 0.0).astype(np.float64)
+    length = np.array([min(track.frames / settings.senior_frames, 1) for track in tracks])[:, None]
+    total = overlap + settings.likeness_weight * alike + settings.seniority_weight * length
+    return np.where(is_candidate, total, 0.0).astype(np.float64)
 
 
 def _centre(box: Box) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ class TrackSettings:
         likeness_in_place: Smallest likeness of colours that this takes besides: another object may have come.
         min_likeness: Smallest likeness of colours that makes an instance the same object wherever it is.
         likeness_weight: What likeness counts beside an IoU of 1.
+        seniority_weight: What the length of a track counts beside an IoU of 1, ...
+        senior_frames: ... which grows up to so many frames.
         smoothing: Share of the newest frame in a track's score and colours.
     """
 
@@ -27,6 +29,8 @@ class TrackSettings:
     likeness_in_place: float = 0.3
     min_likeness: float = 0.8
     likeness_weight: float = 0.5
+    seniority_weight: float = 1.0
+    senior_frames: int = 100
     smoothing: float = 0.25
 
     @property

@@ -106,6 +106,7 @@ class _SourceTracks:
 def _smoothed(before: Look, now: Look, share: float) -> Look:
     return replace(
         now,
+        frames=before.frames + 1,
         score=(1 - share) * before.score + share * now.score,
         colours=(1 - share) * before.colours + np.float32(share) * now.colours,
     )

@@ -17,9 +17,14 @@ export function connect(on) {
       if (typeof data === "string") on.text(JSON.parse(data));
       else on.result(takeApart(data));
     };
-    socket.onopen = () => on.change(true);
-    socket.onclose = () => {
+    let wasOpen = false;
+    socket.onopen = () => {
+      wasOpen = true;
+      on.change(true);
+    };
+    socket.onclose = async () => {
       on.change(false);
+      if (!wasOpen && (await isTokenMissing())) location.reload(); // to the form that asks for it
       setTimeout(open, delay);
       delay = Math.min(2 * delay, LONGEST_DELAY_MS);
     };
@@ -33,6 +38,15 @@ export function connect(on) {
     next: () => send({ type: "next" }),
     watch: (source) => send({ type: "watch", source }),
   };
+}
+
+/** Whether the server is there but does not let us in, as after a restart with another token. */
+async function isTokenMissing() {
+  try {
+    return (await fetch("/", { method: "HEAD" })).status === 401;
+  } catch {
+    return false;
+  }
 }
 
 /** A binary message: the header's length (uint32, little-endian), the header as JSON, then its parts. */

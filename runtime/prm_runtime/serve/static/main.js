@@ -123,7 +123,7 @@ function visibleInstances() {
 function tellReport() {
   const { tone, word } = describeAll(sources, view.isConnected, view.isFrozen);
   byId("connection").dataset.tone = tone;
-  byId("connection").textContent = word;
+  if (byId("connection").textContent !== word) byId("connection").textContent = word; // it is read aloud
   tiles.forEach((tile, n) => tile.tell(sources[n], view.isConnected));
   tellSources(byId("sources"), sources, view.isConnected);
   tellCounts(byId("counts"), visibleInstances());

@@ -59,26 +59,32 @@ function tellPlot(id, values, colour, format, formatTop) {
 
 /** State, counts and trouble of every source. */
 export function tellSources(list, sources, isConnected) {
-  list.replaceChildren(
-    ...sources.map((source) => {
-      const { tone, word } = describe(source, isConnected);
-      const row = make("li", "");
-      row.dataset.tone = tone;
-      const pill = make("span", "pill", word);
-      pill.dataset.tone = tone;
-      const head = make("div", "head");
-      head.append(make("span", "name", nameOf(source)), pill);
-      const numbers = make("dl", "");
-      for (const [key, text] of Object.entries(COUNTS)) {
-        if (key !== "frames" && source[key] === 0) continue;
-        const pair = make("div", "");
-        pair.append(make("dd", "", source[key].toLocaleString("en")), make("dt", "", text));
-        numbers.append(pair);
-      }
-      row.append(head);
-      if (source.error) row.append(make("p", "error", errorOf(source)));
-      row.append(numbers);
-      return row;
-    }),
-  );
+  sources.forEach((source, n) => {
+    const row = list.children[n] ?? list.appendChild(make("li", ""));
+    const { history, results, ...shown } = source;
+    const content = JSON.stringify([shown, isConnected]);
+    if (row.dataset.content === content) return; // what is selected to be copied stays selected
+    row.dataset.content = content;
+    tellSource(row, source, isConnected);
+  });
+  while (list.children.length > sources.length) list.lastChild.remove();
+}
+
+function tellSource(row, source, isConnected) {
+  const { tone, word } = describe(source, isConnected);
+  row.dataset.tone = tone;
+  const pill = make("span", "pill", word);
+  pill.dataset.tone = tone;
+  const head = make("div", "head");
+  head.append(make("span", "name", nameOf(source)), pill);
+  const numbers = make("dl", "");
+  for (const [key, text] of Object.entries(COUNTS)) {
+    if (key !== "frames" && source[key] === 0) continue;
+    const pair = make("div", "");
+    pair.append(make("dd", "", source[key].toLocaleString("en")), make("dt", "", text));
+    numbers.append(pair);
+  }
+  row.replaceChildren(head);
+  if (source.error) row.append(make("p", "error", errorOf(source)));
+  row.append(numbers);
 }

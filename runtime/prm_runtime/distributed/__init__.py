@@ -1,0 +1,1 @@
+"""Whole archives of pictures with Ray Data: ``prm-run --ray``."""
