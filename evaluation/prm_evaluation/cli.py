@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from prm_evaluation.commands.calibrate import calibrate
 from prm_evaluation.commands.evaluate import evaluate
 from prm_evaluation.commands.failures import failures
 from prm_evaluation.commands.tables import tables
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(evaluate)
 app.command()(tune)
+app.command()(calibrate)
 app.command()(tables)
 app.command()(failures)
 

@@ -235,3 +235,20 @@ def test_plots_are_drawn_for_every_bundle_and_stand_in_the_document(bundles, tre
     drawn = sorted((tmp_path / "plots").iterdir())
     assert [path.name for path in drawn] == ["fig6-1.png", "fig6-2.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_only_some_tables_have_the_figures_of_all(
+    report, bundles: list[Path], tree: Path, tmp_path: Path
+) -> None:
+    result = run(*bundles, "--data", tree, "--only", "2,fig6", "--only", "1", "--json", tmp_path / "t.json")
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "t.json").read_text())["tables"]
+    assert set(found) == {"1", "2", "fig6"}
+    for key, table in found.items():
+        assert table == report[1]["tables"][key]
+
+
+def test_unknown_tables_are_refused(bundles: list[Path], tree: Path) -> None:
+    result = run(*bundles, "--data", tree, "--only", "7")
+    assert isinstance(result.exception, PrmError)
+    assert "there is no table '7'; choose among 1, 2" in str(result.exception)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def local_ray() -> Iterator[None]:
             ray.shutdown()
             if attempt == 2 or "timed out during startup" not in str(error):
                 raise
+    # Ray's handlers keep the stderr of the test that first used them, which pytest has closed since
+    complains, logging.raiseExceptions = logging.raiseExceptions, False
     yield
+    logging.raiseExceptions = complains
     ray.shutdown()
 
 

@@ -16,8 +16,9 @@ from prm_evaluation.tables.document import Document
 from prm_evaluation.tables.paper import BASIS
 from prm_evaluation.tables.plots import load_matplotlib, plot_figure_6
 from prm_evaluation.tables.report import LEAST_WIDTH, all_tables, as_json, markdown, rich_table
-from prm_evaluation.tables.tallies import measure
+from prm_evaluation.tables.tallies import COUNTED, measure
 from prm_runtime.bundle import Bundle
+from prm_runtime.console import PrmError
 
 
 def tables(
@@ -49,12 +50,21 @@ def tables(
         Path | None,
         typer.Option("--plots", help="Draw Fig. 6 into this folder; needs matplotlib.", show_default=False),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE[,TABLE...]",
+            help=f"Measure and print only these tables: {', '.join(COUNTED)}.",
+            show_default=False,
+        ),
+    ] = None,
     limit: options.Limit = None,
     backend: options.Backend = "onnxruntime",
     processes: options.Processes = options.CORES,
     masks_note: options.MasksNote = None,
 ) -> None:
     """Print the paper's tables with our figures beside the paper's."""
+    wanted = _wanted(only)
     options.check_writable(json_file, markdown_file, plots)
     document = Document.open(markdown_file) if markdown_file else None
     if plots is not None:
@@ -63,11 +73,11 @@ def tables(
     dataset = open_ground_truth(data, split, opened[0].manifest.classes)
     samples = first_samples(dataset, limit)
     with progress_bar(f"{len(opened)} bundles on {split}", len(samples)) as advance:
-        measured = measure(opened, dataset, samples, backend, processes, advance)
+        measured = measure(opened, dataset, samples, backend, processes, advance, wanted)
 
     about = "; ".join(bundle.description for bundle in measured)
     basis = f"{protocol(dataset, split, len(samples), masks_note)}; {about}; {BASIS}"
-    made = all_tables(measured, dataset.classes)
+    made = all_tables(measured, dataset.classes, wanted)
     console = Console(width=max(Console().width, LEAST_WIDTH))
     for table in made:
         console.print(rich_table(table))
@@ -75,6 +85,19 @@ def tables(
     if json_file is not None:
         report = as_json(made, basis, [bundle.name for bundle in bundles])
         json_file.write_text(json.dumps(report, indent=2) + "\n")
-    drawn = plot_figure_6(measured, plots) if plots is not None else []
+    drawn = plot_figure_6(measured, plots) if plots is not None and "fig6" in wanted else []
     if document is not None:
         document.write(markdown(made, basis, {"fig6": [document.link(path) for path in drawn]}))
+
+
+def _wanted(only: list[str] | None) -> tuple[str, ...]:
+    """The tables that ``--only`` asks for, all of them without it.
+
+    Raises:
+        PrmError: If there is no such table.
+    """
+    names = [name.strip() for text in only or () for name in text.split(",")]
+    unknown = [name for name in names if name not in COUNTED]
+    if unknown:
+        raise PrmError(f"--only: there is no table {unknown[0]!r}; choose among {', '.join(COUNTED)}")
+    return tuple(names) or tuple(COUNTED)

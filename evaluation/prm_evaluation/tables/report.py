@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rich import box
 from rich.table import Table as RichTable
@@ -19,17 +19,39 @@ from prm_evaluation.tables.quality import figure_6, table_2
 from prm_evaluation.tables.rows import Table
 from prm_evaluation.tables.semantic import table_3
 from prm_evaluation.tables.sizes import size_table
+from prm_evaluation.tables.tallies import COUNTED
 
 LEAST_WIDTH = 120
 """Characters of a line from which on no table loses columns."""
 
 
-def all_tables(measured: Sequence[Measured], classes: Sequence[str]) -> list[Table]:
-    """The paper's tables and Fig. 6, then figures by size and, for the first bundle, by class."""
-    makers = (table_1, table_2, figure_6, table_3, table_4, table_5, table_6, size_table)
-    tables = [make(measured) for make in makers]
-    tables += [class_table(measured[0], method, classes) for method in METHODS]
-    tables += [confusion_table(measured[0], method, classes) for method in METHODS]
+_MAKERS: dict[str, Callable[[Sequence[Measured]], Table]] = {
+    "1": table_1,
+    "2": table_2,
+    "fig6": figure_6,
+    "3": table_3,
+    "4": table_4,
+    "5": table_5,
+    "6": table_6,
+    "sizes": size_table,
+}
+
+
+def all_tables(
+    measured: Sequence[Measured], classes: Sequence[str], wanted: Collection[str] = tuple(COUNTED)
+) -> list[Table]:
+    """The paper's tables and Fig. 6, then figures by size and, for the first bundle, by class.
+
+    Args:
+        measured: Bundles, counted for the wanted tables.
+        classes: Names by class id.
+        wanted: Keys of :data:`~prm_evaluation.tables.tallies.COUNTED`.
+    """
+    tables = [make(measured) for key, make in _MAKERS.items() if key in wanted]
+    if "classes" in wanted:
+        tables += [class_table(measured[0], method, classes) for method in METHODS]
+    if "confusion" in wanted:
+        tables += [confusion_table(measured[0], method, classes) for method in METHODS]
     return tables
 
 
