@@ -27,7 +27,7 @@ class TrackSettings:
     memory_s: float = 4.0
     min_overlap: float = 0.1
     likeness_in_place: float = 0.3
-    min_likeness: float = 0.8
+    min_likeness: float = 0.7
     likeness_weight: float = 0.5
     seniority_weight: float = 1.0
     senior_frames: int = 100
