@@ -14,8 +14,8 @@ _SIDE = 64  # of a picture that is large enough for some superpixels
 def load_kernels(generator: ProposalGenerator) -> None:
     """Load the kernels that every frame needs, in a thread that ends by itself.
 
-    Loading them from numba's cache takes as long as compiling the graphs does, which is the engine's work and
-    leaves Python free. A frame that comes meanwhile waits for what it needs.
+    Compiling the graphs is the engine's work and leaves Python free. A frame that comes meanwhile waits for
+    what it needs.
     """
     Thread(target=_propose, args=(generator,), name="load-kernels").start()
 
