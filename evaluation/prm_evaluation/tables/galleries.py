@@ -124,7 +124,7 @@ class GalleryTally:
         settings = replace(picture.settings, refine=replace(picture.settings.refine, rank=0.0))
         retrieval = RefinedRetrieval(WalkRetrieval(settings), settings)
         regions = retrieval.regions(picture.evidence)
-        on_cuts = replace(regions, weights=regions.weights[:, with_truth.origin])
+        on_cuts = regions.on(with_truth.origin)
         for name, evidence in with_truth.by_name.items():
             if len(evidence.gallery) == 0:
                 continue
