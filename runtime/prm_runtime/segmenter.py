@@ -152,7 +152,7 @@ class Segmenter:
             from prm_runtime.auto import choose_backend  # what only this needs takes a while to import
 
             backend = choose_backend(bundle, threads).backend
-        load_kernels(ProposalGenerator(bundle.manifest.proposals))
+        load_kernels(bundle.manifest, settings)
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
             with _errors_for_people():

@@ -37,6 +37,8 @@ class OnnxRuntimeCpu:
         self._options.log_severity_level = 3
         # Threads that spin after a run would compete with the proposals for the same cores.
         self._options.add_session_config_entry("session.force_spinning_stop", "1")
+        # A plan of the memory is kept for every shape of inputs, and the number of peaks changes with frames.
+        self._options.enable_mem_pattern = False
         # Sums of products of int8 models would saturate on x86 CPUs without VNNI.
         self._options.add_session_config_entry("session.x64quantprecision", "1")
 
