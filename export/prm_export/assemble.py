@@ -32,7 +32,8 @@ class Variant:
         max_peaks: Rows of the peak table; None leaves it to the network.
         stop_stride: Image pixels per cell of the Peak Response Maps; None takes 2, or the next that there is.
         stop_early: Stop at the first layer of that stride that the walk reaches, not at the last.
-        split_stride: Where peaks begin to share their way; None walks each alone.
+        split_stride: Stride at which peaks begin to share their way; None walks each alone.
+        split_reach: Cells around a peak that its walk has to itself, in place of ``split_stride``.
         batch: Frames that the network takes at once.
         precision: What its trunk computes in.
         half_weights: Store weights as float16 where the arithmetic is float32.
@@ -45,6 +46,7 @@ class Variant:
     stop_stride: int | None = 2
     stop_early: bool = False
     split_stride: int | None = None
+    split_reach: int | None = None
     batch: int = 1
     precision: Precision = Precision.fp32
     half_weights: bool = True
@@ -108,8 +110,9 @@ def assemble(
             max_peaks=options.max_peaks,
             stop_stride=graphs.stop_stride,
             rules=variant.rules,
-            prm="exact" if options.split_stride is None else "shared",
+            prm="exact" if graphs.split is None else "shared",
             split_stride=options.split_stride,
+            split_reach=options.split_reach,
         ),
         proposals=material.proposals,
         retrieval=material.retrieval,
@@ -138,6 +141,7 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         byte_weights=variant.precision is Precision.int8,
         stop_early=variant.stop_early,
         split_stride=variant.split_stride,
+        split_reach=variant.split_reach,
         # lower precision wants gains of what its trunk computes, in the graph of the trunk
         lazy_gains=variant.precision is Precision.fp32,
         batch=variant.batch,

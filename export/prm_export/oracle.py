@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from prm_export.errors import ExportError
 from prm_export.oracle_layers import OPERATORS
 from prm_export.oracle_layers.layer import Layer
-from prm_export.passes.shares import SMALLEST_MASS
+from prm_export.passes.shares import SMALLEST_MASS, gaussian
 
 
 class Oracle:
@@ -82,7 +82,12 @@ class Oracle:
         return result
 
     def shared_maps(
-        self, values: Mapping[str, Tensor], peaks: Sequence[tuple[int, int, int]], split: str, stop: str
+        self,
+        values: Mapping[str, Tensor],
+        peaks: Sequence[tuple[int, int, int]],
+        split: str,
+        stop: str,
+        spread: float = 0.0,
     ) -> NDArray[Any]:
         """Peak Response Maps by share splitting: float [P, h, w], each of sum 1.
 
@@ -90,13 +95,18 @@ class Oracle:
 
             PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)
 
-        with bilinear ``up``; where no coarse map reaches, all share alike.
+        with bilinear ``up``; where no coarse map reaches, all share alike. Coarse maps are widened first by a
+        Gaussian of standard deviation ``spread`` in their cells.
         """
         apart = [_of_mass_one(self._walk(values, peak, split)) for peak in peaks]
         together = torch.stack(apart).sum(0)
         (below,) = torch.autograd.grad(values[split], values[stop], together, retain_graph=True)
         fine = below.sum((0, 1))
         coarse = torch.stack([P.sum((0, 1)) + (SMALLEST_MASS if P.any() else 0) for P in apart])
+        if spread:
+            weights = torch.from_numpy(gaussian(spread)).to(self._dtype)
+            kernel = torch.outer(weights, weights)[None, None]
+            coarse = F.conv2d(coarse[:, None], kernel, padding=len(weights) // 2)[:, 0]
         up = F.interpolate(coarse[None], fine.shape, mode="bilinear")[0]
         share = up / up.sum(0).clamp_min(SMALLEST_MASS)
         result: NDArray[Any] = torch.stack([_of_mass_one(fine * part) for part in share]).numpy()

@@ -21,8 +21,9 @@ from prm_export.passes.lazy_gains import move_gains
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.simplify import simplify
 from prm_export.passes.weights import round_to_bytes, store_half
-from prm_export.reverse_path import USUAL_MULTIPLE, ReversePath, find_reverse_path
+from prm_export.reverse_path import ReversePath, find_reverse_path
 from prm_export.rules import RULES
+from prm_export.shapes import USUAL_MULTIPLE
 from prm_export.walks import descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
@@ -48,6 +49,7 @@ class GraphOptions:
         byte_weights: Round weights to what int8 holds.
         split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
             splitting); None back-propagates each of them all the way.
+        split_reach: Cells around a peak that its walk has to itself, in place of ``split_stride``.
         batch: Images that the forward graph takes at once.
         fixed_size: Height and width of the only images that the graphs take; None leaves them free.
         lazy_gains: Let the reverse graph compute the gains, so that only frames with peaks pay for them.
@@ -67,6 +69,7 @@ class GraphOptions:
     half_weights: bool = True
     byte_weights: bool = False
     split_stride: int | None = None
+    split_reach: int | None = None
     batch: int = 1
     fixed_size: tuple[int, int] | None = None
     rules: str = "paper"
@@ -84,6 +87,7 @@ class Graphs:
         stop: Name of the value in it at which the reverse pass ends.
         stop_stride: Image pixels per cell there.
         split: Name of the value in it at which the peaks' ways join, if they do.
+        spread: Cells by which coarse maps are widened there.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
     """
@@ -94,6 +98,7 @@ class Graphs:
     forward: onnx.ModelProto
     backprop: onnx.ModelProto
     split: str | None = None
+    spread: float = 0.0
 
 
 def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
@@ -108,7 +113,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         ExportError: If the network holds what peak back-propagation has no rule for.
     """
     rules = RULES[options.rules]
-    if options.split_stride is not None and not rules.carries_gain:
+    if (options.split_stride or options.split_reach) is not None and not rules.carries_gain:
         raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
     model = simplify(ir.from_proto(classifier), rules.folds)
     scores = None if options.aggregation is not None else take_class_scores(model)
@@ -125,6 +130,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         options.multiple,
         options.or_coarser,
         split_stride=options.split_stride,
+        split_reach=options.split_reach,
         stop_early=options.stop_early,
         batch=options.batch,
         size=options.fixed_size,
@@ -146,7 +152,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     if options.lazy_gains:
         model, backprop = move_gains(model, backprop, gains, path)
     model.graph.name = "prm_forward"
-    return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop), split)
+    return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop), split, path.spread)
 
 
 def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:

@@ -184,7 +184,7 @@ def _check_prms(
     if graphs.split is None:
         expected = np.stack([oracle.response_map(values, cell, graphs.stop) for cell in cells])
     else:
-        expected = oracle.shared_maps(values, cells, graphs.split, graphs.stop)
+        expected = oracle.shared_maps(values, cells, graphs.split, graphs.stop, graphs.spread)
     if not expected.any():
         raise ExportError("the best peaks have no evidence below them: the checkpoint is damaged")
     error = np.abs(prms - expected).max((1, 2)) / np.maximum(expected.max((1, 2)), TINY)

@@ -36,7 +36,8 @@ def live_peaks(
         ValueError: If the settings calibrate another number of classes.
     """
     present = class_strength(class_maps, class_scores, settings) > settings.presence
-
+    if not present.any():
+        return np.zeros(0, np.int64)
     used = np.flatnonzero(peaks[:, 0] >= 0)
     class_ids, responses = peaks[used, 0], peak_scores[used]
     best = np.full(len(present), -np.inf, np.float32)

@@ -84,7 +84,8 @@ class GraphSpec(_Model):
 class PeakSettings(_Model):
     """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper).
 
-    With ``prm`` shared, peaks are walked apart down to ``split_stride`` only and share the rest of the way.
+    With ``prm`` shared, peaks are walked apart down to ``split_stride`` only, or as far as ``split_reach``
+    cells of the class response maps around them, and share the rest of the way.
     ``rules`` says what each layer does with P: the paper's equations, or the code published with it.
     """
 
@@ -94,6 +95,7 @@ class PeakSettings(_Model):
     rule: Literal["exact"] = "exact"
     prm: Literal["exact", "shared"] = "exact"
     split_stride: int | None = None
+    split_reach: int | None = None
     rules: Literal["paper", "reference"] = "paper"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Self
@@ -12,12 +11,9 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.gallery import Gallery, GalleryError
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.maps import cell_centres
-from prm_proposals.peaks import live_peaks
-from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.regions import RegionGraph
+from prm_proposals.picture import ProposalSource
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
 from prm_proposals.sources import DEFAULT, create_source
@@ -25,12 +21,12 @@ from prm_runtime.backends import AUTO, Backend, create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import class_indices
 from prm_runtime.errors import PrmError
+from prm_runtime.gathering import EvidenceSource, proposal_errors
 from prm_runtime.host_frame import FrameLike, FrameT, HostFrames
 from prm_runtime.instances import Instances
 from prm_runtime.kernels import load_kernels
-from prm_runtime.manifest import MASK_LOGITS
 from prm_runtime.masks import check_room, masks_and_boxes
-from prm_runtime.network import Maps, Network
+from prm_runtime.network import Network
 from prm_runtime.region_memory import RegionMemory
 from prm_runtime.timing import StageTimes
 
@@ -69,6 +65,7 @@ class Segmenter:
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
         fused: bool = False,
+        overlap: bool = False,
     ) -> None:
         """Compile the graphs of a bundle; :meth:`open` is the short way.
 
@@ -83,6 +80,7 @@ class Segmenter:
             classes: Names of the classes to return; all if None.
             fused: Run the bundle's fused graph: one call for everything, but all rows of the peak table are
                 back-propagated, on every frame.
+            overlap: Make proposals in another thread while the network runs; results are the same.
 
         Raises:
             PrmError: If ``classes`` names an unknown class, the graphs lack an output that is needed, or
@@ -95,14 +93,14 @@ class Segmenter:
         self.times = StageTimes()
         self._min_score = min_score
         self._wanted = None if classes is None else class_indices(classes, manifest.classes)
-        self._manifest = manifest
-        self._generator = (
+        generator = (
             proposals if isinstance(proposals, ProposalGenerator) else ProposalGenerator(manifest.proposals)
         )
-        source = proposals or self._generator
-        self._features = source.feature_names
-        network = Network(bundle, backend, self._features, fused=fused)
-        self._engines: tuple[Network, ProposalSource] | None = (network, source)
+        source: ProposalSource = proposals or generator
+        network = Network(bundle, backend, source.feature_names, fused=fused)
+        self._evidences: EvidenceSource | None = EvidenceSource(
+            network, source, generator, self.settings, self.times, overlap=overlap
+        )
         self._host_frame = HostFrames()
         self.batch = network.batch
         self._retrieval = create_retrieval(self.settings)
@@ -128,7 +126,8 @@ class Segmenter:
             backend: A key of :data:`~prm_runtime.backends.BACKENDS`, such as ``"onnxruntime"``, or
                 ``"auto"``: the fastest that is installed, measured once and kept in the user's cache
                 (:func:`~prm_runtime.auto.choose_backend`).
-            threads: CPU threads of the engine; None leaves the choice to it.
+            threads: CPU threads of the engine; None leaves the choice to it. With any other number than 1
+                proposals are made beside the network, in a thread of their own.
             retrieval: Another retrieval method than the bundle's, or complete settings.
             proposals: Where proposals come from, or its name, see
                 :func:`~prm_proposals.sources.create_source`.
@@ -155,7 +154,7 @@ class Segmenter:
         load_kernels(bundle.manifest, settings)
         engine = create_backend(backend, threads)
         if isinstance(proposals, str):
-            with _errors_for_people():
+            with proposal_errors():
                 proposals = create_source(proposals, bundle.manifest.proposals, threads)
         return cls(
             bundle,
@@ -165,11 +164,12 @@ class Segmenter:
             min_score=min_score,
             classes=classes,
             fused=fused,
+            overlap=threads != 1,
         )
 
     def close(self) -> None:
         """Let go of the engine; what other threads are running finishes, further frames are refused."""
-        self._engines = None
+        self._evidences = None
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -247,7 +247,7 @@ class Segmenter:
 
     def responses(self, frame: FrameLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Class response maps M, float32 [C, h, w], and class scores s (Eq. 2), float32 [C], of a frame."""
-        network, _ = self._opened()
+        network = self._opened().network
         pixels = self._host_frame(frame)
         with network.turn, self.times.stage("forward"):
             (maps,) = network.respond([pixels])
@@ -281,68 +281,14 @@ class Segmenter:
             PrmError: As for one frame.
         """
         pixels = [self._host_frame(frame) for frame in frames]
-        network, source = self._opened()
         called: Sequence[str | None] = names or [None] * len(frames)
-        with network.turn:
-            with self.times.stage("forward"):
-                found = network.respond(pixels)
-            peaks = [self._peaks(network, image, maps) for image, maps in zip(pixels, found, strict=True)]
-        for image, name, maps, (live, prms) in zip(pixels, called, found, peaks, strict=True):
-            if lean and len(live) == 0:
-                yield _without_regions(maps, prms)
-            else:
-                yield self._gather(source, image, name, maps, live, prms, regions)
+        return self._opened().evidences(pixels, called, lean=lean, memory=regions)
 
-    def _peaks(
-        self, network: Network, frame: NDArray[np.uint8], maps: Maps
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The live rows of a frame's peak table and their PRMs."""
-        peaks, class_maps = maps["peaks"][0], maps["class_maps"][0]
-        live = live_peaks(peaks, maps["peak_scores"][0], class_maps, maps["class_scores"][0], self.settings)
-        with self.times.stage("back-propagation"):
-            return live, network.back_propagate(peaks, live, maps, (frame.shape[0], frame.shape[1]))
-
-    def _gather(
-        self,
-        source: ProposalSource,
-        frame: NDArray[np.uint8],
-        name: str | None,
-        maps: Maps,
-        live: NDArray[np.int64],
-        prms: NDArray[np.float32],
-        regions: RegionMemory | None = None,
-    ) -> Evidence:
-        """The evidence of a frame from the network's outputs for it."""
-        with self.times.stage("proposals"), _errors_for_people():
-            recalled = None if regions is None else regions.recall(frame, prms)
-            if recalled is not None:
-                graph, gallery = recalled
-            else:
-                graph = self._generator.regions(frame)
-                features = {feature: maps[feature][0] for feature in self._features}
-                gallery = source(Picture(frame, graph, features, name))
-                if regions is not None:
-                    regions.keep(frame, graph, gallery)
-        mask_logits = None
-        if self._manifest.has_mask_head:
-            with self.times.stage("retrieval"):
-                mask_logits = graph.pooling.means(maps[MASK_LOGITS][0])
-        return Evidence(
-            maps["class_maps"][0],
-            maps["class_scores"][0],
-            maps["peaks"][0][live],
-            maps["peak_scores"][0][live],
-            prms,
-            graph,
-            gallery,
-            mask_logits,
-        )
-
-    def _opened(self) -> tuple[Network, ProposalSource]:
-        engines = self._engines  # read once: another thread may close
-        if engines is None:
+    def _opened(self) -> EvidenceSource:
+        evidences = self._evidences  # read once: another thread may close
+        if evidences is None:
             raise PrmError("the segmenter is closed; open another one with Segmenter.open")
-        return engines
+        return evidences
 
     def retrieve(
         self,
@@ -361,6 +307,9 @@ class Segmenter:
         if out is not None:
             check_room(out, frame_size)
         with self.times.stage("retrieval"):
+            if len(evidence.peaks) == 0:
+                nothing = Instances.empty(self.classes, *frame_size)
+                return replace(nothing, masks=nothing.masks if out is None else out[:0], prms=evidence.prms)
             found = self._retrieval(evidence)
             scores = probability(found.scores, self.settings)
             keep = scores >= self._min_score
@@ -386,28 +335,3 @@ class Segmenter:
                 masks=masks,
                 prms=prms[seen],
             )
-
-
-def _without_regions(maps: Maps, prms: NDArray[np.float32]) -> Evidence:
-    """The evidence of a frame without live peaks."""
-    labels = np.zeros((1, 1), np.int32)
-    nothing = np.zeros(0, np.float32)
-    graph = RegionGraph(
-        labels,
-        np.ones(1, np.float32),
-        np.zeros((0, 2), np.int32),
-        nothing,
-        nothing,
-        np.zeros((1, 3), np.float32),
-    )
-    no_peaks, gallery = np.zeros((0, 3), np.int64), Gallery(labels, np.zeros((0, 1), np.bool_))
-    return Evidence(maps["class_maps"][0], maps["class_scores"][0], no_peaks, nothing, prms, graph, gallery)
-
-
-@contextmanager
-def _errors_for_people() -> Iterator[None]:
-    """What proposals cannot be made from is the user's to mend."""
-    try:
-        yield
-    except (ProposalError, GalleryError) as error:
-        raise PrmError(str(error)) from error

@@ -35,7 +35,14 @@ def prms(graphs: Graphs, image: NDArray[np.float32], peaks: NDArray[np.int64]) -
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"split_stride": 8}, {"stop_stride": 1}, {"stop_stride": 8, "stop_early": True}]
+    "changes",
+    [
+        {},
+        {"split_stride": 8},
+        {"split_reach": 1},
+        {"stop_stride": 1},
+        {"stop_stride": 8, "stop_early": True},
+    ],
 )
 def test_the_maps_are_those_of_gains_from_the_forward_graph(tiny: Network, changes: dict[str, Any]) -> None:
     eager, lazy = both(tiny, **changes)
@@ -88,3 +95,23 @@ def test_weights_are_stored_once(networks: Networks) -> None:
         prod(node.attribute[0].t.dims) for node in lazy.backprop.graph.node if node.op_type == "Constant"
     )
     assert stored + constants < 1.1 * parameters
+
+
+def test_gains_above_the_first_spatial_layer_are_computed_at_the_peaks_alone(networks: Networks) -> None:
+    network = networks("efficientnet_lite0")
+    _, lazy = both(network)
+    features = 1280  # of the class layer: 1×1 convolutions alone lie above the last spatial layer
+    weights = {tensor.name: tuple(tensor.dims) for tensor in lazy.backprop.graph.initializer}
+    wide = {name for name, dims in weights.items() if features in dims[:1]}
+    assert wide
+    graph = onnx.shape_inference.infer_shapes(lazy.backprop, data_prop=True).graph
+    ranks = {
+        len(value.type.tensor_type.shape.dim)
+        for value in graph.value_info
+        if [dim.dim_value for dim in value.type.tensor_type.shape.dim][1:2] == [features]
+    }
+    assert 2 in ranks
+    made = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    convolved = [made[node.output[0]] for node in graph.node if node.op_type == "Conv"]
+    assert convolved
+    assert features not in [dims[1].dim_value for dims in convolved]

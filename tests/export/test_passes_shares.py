@@ -23,14 +23,23 @@ from tests.oracles.share_splitting import enlarged, shared_maps
 from prm_export.errors import ExportError
 from prm_export.oracle import Oracle
 from prm_export.pipeline import Graphs, build_graphs
+from prm_export.reverse_path import SPREAD
 from prm_export.rules.base import EPSILON
 from prm_runtime.backends import BACKENDS, create_backend
+
+
+def deep_net() -> onnx.ModelProto:
+    """A classifier of stride 2 whose walks reach 1, 2 and 3 cells on their way to it."""
+    net = SmallNet()
+    stem = net.relu(net.conv("image", 6, strides=(2, 2)))
+    low = net.relu(net.conv(net.relu(net.conv(stem, 7)), 5))
+    return net.classifier(net.relu(net.conv(low, 8)))
 
 
 def expected_maps(graphs: Graphs, image: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     assert graphs.split is not None
     walker = Walker(graphs.classifier, image, IMAGE_MINIMUM, EPSILON)
-    return shared_maps(walker, peaks.tolist(), graphs.split, graphs.stop)
+    return shared_maps(walker, peaks.tolist(), graphs.split, graphs.stop, graphs.spread)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -45,13 +54,40 @@ def test_the_graphs_share_as_the_loops_do(engine: str, stop: int, split: int) ->
     assert_maps_agree(prms, expected_maps(graphs, image, peaks), 1e-4)
 
 
-def test_the_oracle_of_exports_shares_as_the_loops_do() -> None:
-    graphs = build_graphs(residual_net(), options(1, split_stride=4))
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(("stop", "reach"), [(1, 1), (2, 1), (2, 2)])
+def test_walks_that_join_near_their_peaks_share_as_the_loops_do(engine: str, stop: int, reach: int) -> None:
+    if BACKENDS[engine].missing():
+        pytest.skip(f"{engine} is not installed")
+    graphs = build_graphs(deep_net(), options(stop, split_reach=reach))
+    assert graphs.spread == SPREAD
+    image = random_image()
+    peaks, prms = Compiled(graphs, engine).maps(image, count=4)
+    assert len(peaks) == 4
+    assert_maps_agree(prms, expected_maps(graphs, image, peaks), 1e-4)
+
+
+@pytest.mark.parametrize(("reach", "channels"), [(1, 5), (2, 7)])
+def test_walks_join_where_they_have_reached_so_far(reach: int, channels: int) -> None:
+    graphs = build_graphs(deep_net(), options(2, split_reach=reach))
+    inferred = onnx.shape_inference.infer_shapes(graphs.classifier).graph.value_info
+    (split,) = [value for value in inferred if value.name == graphs.split]
+    assert split.type.tensor_type.shape.dim[1].dim_value == channels
+
+
+def test_walks_that_never_come_that_far_cannot_join() -> None:
+    with pytest.raises(ExportError, match="use --prm exact, or a smaller --split-reach"):
+        build_graphs(deep_net(), options(2, split_reach=3))
+
+
+@pytest.mark.parametrize("way", [{"split_stride": 4}, {"split_reach": 1}])
+def test_the_oracle_of_exports_shares_as_the_loops_do(way: dict[str, int]) -> None:
+    graphs = build_graphs(residual_net(), options(1, **way))
     image = random_image()
     peaks = best_peaks(Compiled(graphs).forward(image), 4)
     oracle = Oracle(graphs.classifier, IMAGE_MINIMUM)
     cells = [tuple(peak) for peak in peaks.tolist()]
-    found = oracle.shared_maps(oracle.run(image), cells, graphs.split or "", graphs.stop)
+    found = oracle.shared_maps(oracle.run(image), cells, graphs.split or "", graphs.stop, graphs.spread)
     assert_maps_agree(found, expected_maps(graphs, image, peaks), 1e-4)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from tests.oracles.peak_backprop import Maps, Walker
 
 
-def shared_maps(walker: Walker, peaks: Sequence[Sequence[int]], split: str, stop: str) -> Maps:
+def shared_maps(
+    walker: Walker, peaks: Sequence[Sequence[int]], split: str, stop: str, spread: float = 0.0
+) -> Maps:
     """Peak Response Maps [P, h, w]: ``PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)``, each of sum 1.
 
     Cells that no coarse map reaches are dealt out evenly.
@@ -18,17 +20,32 @@ def shared_maps(walker: Walker, peaks: Sequence[Sequence[int]], split: str, stop
         peaks: Class, row and column of each.
         split: Name of the value down to which each peak is walked alone.
         stop: Name of the value at which the maps are read.
+        spread: Standard deviation of the Gaussian that coarse maps are widened by, in their cells.
     """
     apart = [walker.walk(*walker.seed(peak), split) for peak in peaks]
     apart = [P / P.sum() for P in apart]
     fine = walker.walk(split, np.sum(apart, axis=0), stop).sum(0)
-    up = np.stack([enlarged(P.sum(0), fine.shape) for P in apart])
+    up = np.stack([enlarged(widened(P.sum(0), spread), fine.shape) for P in apart])
     prms = np.zeros_like(up)
     for n, row, column in np.ndindex(up.shape):
         total = up[:, row, column].sum()
         share = up[n, row, column] / total if total > 0 else 1 / len(up)
         prms[n, row, column] = fine[row, column] * share
     return prms / prms.sum((1, 2), keepdims=True)
+
+
+def widened(coarse: Maps, spread: float) -> Maps:
+    """A Gaussian of this standard deviation over every cell, which is of sum 1 on an endless map."""
+    if not spread:
+        return coarse
+    wide = np.zeros_like(coarse)
+    far = range(-100, 101)
+    whole = sum(np.exp(-(d**2) / (2 * spread**2)) for d in far) ** 2
+    for to in np.ndindex(*coarse.shape):
+        for cell in np.ndindex(*coarse.shape):
+            squared = (to[0] - cell[0]) ** 2 + (to[1] - cell[1]) ** 2
+            wide[to] += coarse[cell] * np.exp(-squared / (2 * spread**2)) / whole
+    return wide
 
 
 def enlarged(coarse: Maps, size: tuple[int, ...]) -> Maps:

@@ -33,10 +33,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return create_backend(request.param, 1)
 
 
-def test_threads_get_what_one_thread_gets(colour_bundle: Path, backend: Backend) -> None:
-    segmenter = Segmenter(Bundle.open(colour_bundle), backend)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_threads_get_what_one_thread_gets(colour_bundle: Path, backend: Backend, overlap: bool) -> None:
+    segmenter = Segmenter(Bundle.open(colour_bundle), backend, overlap=overlap)
     frames = [draw_blobs(BLOBS[:n], size)[0] for n in (3, 1, 2) for size in ((336, 448), (256, 448))]
-    expected = [segmenter(frame) for frame in frames]
+    alone = Segmenter(Bundle.open(colour_bundle), backend) if overlap else segmenter
+    expected = [alone(frame) for frame in frames]
     start = threading.Barrier(4)
 
     def work(first: int) -> list[Instances]:
@@ -47,7 +49,7 @@ def test_threads_get_what_one_thread_gets(colour_bundle: Path, backend: Backend)
         for first, results in enumerate(threads.map(work, range(4))):
             for n, found in enumerate(results):
                 assert_equal(found, expected[(first + n) % len(frames)])
-    calls = len(frames) * (1 + 4 * 2)
+    calls = len(frames) * ((segmenter is alone) + 4 * 2)
     assert segmenter.times.count("proposals") == segmenter.times.count("forward") == calls
 
 

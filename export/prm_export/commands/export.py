@@ -9,17 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from prm_export.assemble import Variant, assemble, refuse_failed
 from prm_export.calibration import calibration_pictures
 from prm_export.classifier import export_classifier
 from prm_export.commands import options
+from prm_export.commands.assumptions import assumptions, normalisation
 from prm_export.comparison import compare
 from prm_export.errors import ExportError
 from prm_export.foreign import check_scores, foreign_material
-from prm_export.intake.classifier import Foreign
 from prm_export.material import Material, with_settings
 from prm_export.precision import Precision
 from prm_export.provenance import provenance
@@ -34,8 +33,6 @@ from prm_runtime.manifest import Preprocessing
 from prm_runtime.sources.pictures import read_picture
 from prm_train.checkpoint import load_checkpoint
 
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-USUAL_SIZE = 448
 SUFFIX = ".prm"
 
 
@@ -92,6 +89,7 @@ def export(
     batch: options.Batch = 1,
     prm: options.Mode = options.Prm.exact,
     split_stride: options.Split = options.SplitStride.eighth,
+    split_reach: options.SplitReach = None,
     stop_stride: Annotated[
         StopStride | None,
         typer.Option(
@@ -140,6 +138,8 @@ def export(
     if window is not None and window % 2 == 0:
         raise ExportError(f"the peak window must be odd, found {window}: use {window - 1} or {window + 1}")
     _check_output(output)
+    if split_reach is not None and prm is not options.Prm.shared:
+        raise ExportError("--split-reach goes with --prm shared")
     if (calibrate is not None) != (precision is Precision.int8):
         raise ExportError("--precision int8 goes with --calibrate FOLDER, and other precisions without")
     picture = packaged_picture() if verify_image is None else read_picture(verify_image)
@@ -148,12 +148,12 @@ def export(
     if onnx is not None:
         if source is not None or labels is None:
             raise ExportError("--onnx FILE goes with --labels FILE and without a checkpoint or bundle")
-        preprocessing = _preprocessing(mean, std)
+        preprocessing = normalisation(mean, std)
         preprocessing = with_sizes(preprocessing, size, dynamic, profile)
         with stderr.status("reading the classifier"):
             material, foreign = foreign_material(onnx, labels, preprocessing, rule.value)
             checks.append(check_scores(foreign, picture, preprocessing))
-        stderr.print(_assumptions(foreign, material), highlight=False)
+        stderr.print(assumptions(foreign, material), highlight=False)
     elif source is None:
         raise ExportError("nothing to export: give a checkpoint, a bundle, or --onnx FILE with --labels FILE")
     elif labels or mean or std:
@@ -170,7 +170,8 @@ def export(
         max_peaks=max_peaks,
         stop_stride=None if stop_stride is None else int(stop_stride),
         stop_early=stop_early,
-        split_stride=int(split_stride) if prm is options.Prm.shared else None,
+        split_stride=int(split_stride) if prm is options.Prm.shared and split_reach is None else None,
+        split_reach=split_reach,
         batch=batch,
         precision=precision,
         half_weights=weights_dtype is WeightsDtype.float16,
@@ -191,6 +192,7 @@ def export(
                 plain = replace(
                     variant,
                     split_stride=None,
+                    split_reach=None,
                     batch=1,
                     precision=Precision.fp32,
                     half_weights=variant.half_weights and precision is Precision.fp32,
@@ -218,41 +220,6 @@ def checkpoint_material(folder: Path, rules: str = "paper") -> Material:
         aggregation=config.aggregation,
         provenance=known,
         proposals=for_taps(config.taps),
-    )
-
-
-def _preprocessing(mean: str | None, std: str | None) -> Preprocessing:
-    divisors = IMAGENET_STD if std is None else _numbers("--std", std)
-    if min(divisors) < 1:
-        raise ExportError(
-            f"--std is in pixel values 0..255, found {min(divisors)}: multiply mean and std by 255 if "
-            "they are meant for pixels 0..1"
-        )
-    subtracted = IMAGENET_MEAN if mean is None else _numbers("--mean", mean)
-    return Preprocessing(size=USUAL_SIZE, mean=subtracted, std=divisors)
-
-
-def _numbers(option: str, text: str) -> tuple[float, float, float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1:
-        numbers *= 3
-    if len(numbers) != 3 or not np.isfinite(numbers).all():
-        raise ExportError(f"{option} takes one number or three separated by commas, found '{text}'")
-    return numbers[0], numbers[1], numbers[2]
-
-
-def _assumptions(foreign: Foreign, material: Material) -> str:
-    """One line on what the file does not say."""
-    settings, head = material.preprocessing, foreign.head
-    mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (settings.mean, settings.std))
-    scores = {"Sigmoid": "a sigmoid per class", None: "logits, taken as those of a softmax"}
-    return (
-        f"assumed: RGB, (pixel - [{mean}]) / [{std}], {settings.size} px (--mean, --std, --size); found: "
-        f"{len(material.classes)} classes, {head.pooling or 'no'} pooling, "
-        f"{scores.get(head.probabilities, 'a softmax')}"
     )
 
 

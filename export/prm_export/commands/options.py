@@ -31,8 +31,9 @@ Mode = Annotated[
     Prm,
     typer.Option(
         "--prm",
-        help="exact walks each peak down to the stop. shared walks them apart only to --split-stride, then "
-        "together, and splits the result: nearly the same maps, and further peaks cost little.",
+        help="exact walks each peak down to the stop. shared walks them apart only to --split-stride or "
+        "--split-reach, then together, and splits the result: nearly the same maps, and further peaks cost "
+        "little.",
     ),
 ]
 Split = Annotated[
@@ -40,6 +41,16 @@ Split = Annotated[
     typer.Option(
         "--split-stride",
         help="Image pixels per cell where shared peaks join; 16 and 32 are cheaper and coarser than 8.",
+    ),
+]
+SplitReach = Annotated[
+    int | None,
+    typer.Option(
+        "--split-reach",
+        min=1,
+        help="In place of --split-stride: shared peaks join before a walk reaches farther than this many "
+        "cells of the class map around its peak. 1 is the cheapest.",
+        show_default=False,
     ),
 ]
 StopEarly = Annotated[

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from prm_export.emit import array_of, attributes_of
 from prm_export.errors import ExportError
-from prm_export.reverse_path import USUAL_MULTIPLE
+from prm_export.shapes import USUAL_MULTIPLE
 
 LARGEST = 128
 STRIDED = {"AveragePool", "Conv", "MaxPool"}

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from prm_export.emit import Emitter, array_of, attributes_of, input_of, node_name
 from prm_export.errors import ExportError
 from prm_export.intake.rewrite import replace_node
-from prm_export.reverse_path import Shapes, infer_shapes, probe_size
+from prm_export.shapes import Shapes, infer_shapes, probe_size
 
 SLIDING = {"AveragePool", "Conv", "MaxPool"}
 

@@ -15,6 +15,7 @@ from onnx import compose
 from onnx.utils import Extractor
 
 from prm_export.emit import Emitter, array_of, input_of
+from prm_export.passes.at_peaks import compute_at_peaks
 from prm_export.passes.gains import Gains
 from prm_export.passes.share_weights import share_weights
 from prm_export.reverse_path import ReversePath
@@ -63,6 +64,7 @@ def move_gains(
     reverse = ir.from_proto(merged)
     _order_inputs(reverse, backprop, sources)
     share_weights(reverse)
+    compute_at_peaks(reverse)
     common_passes.RemoveUnusedNodesPass()(reverse)
     reverse.graph.name = backprop.graph.name
     emitter = Emitter(model.graph)

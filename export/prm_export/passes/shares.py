@@ -6,16 +6,21 @@ Where a cell of the fine map lies under several peaks, each gets its share of th
 
     PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m),   then of sum 1
 
-with bilinear ``up``; where no coarse map reaches, all share alike. One peak alone gets its exact map.
+with bilinear ``up``; where no coarse map reaches, all share alike. One peak alone gets its exact map. Walks
+that join early would spread on; a Gaussian widens coarse maps by as much before they are compared.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from prm_export.rules.base import Carried, ReverseGraph
 
 SMALLEST_MASS = 1e-30
+DEVIATIONS = 8
+"""Standard deviations out to which a Gaussian in two dimensions is larger than the smallest mass."""
 
 
 def visiting_probability(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> ir.Value:
@@ -47,12 +52,32 @@ def join(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> tuple[Carried
     return Carried(together, pointwise=False), reverse.op("Add", reverse.op("Mul", P, inverse), least)
 
 
+def gaussian(spread: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian of this standard deviation in cells, of sum 1: float64 [2 k + 1]."""
+    reach = int(np.ceil(DEVIATIONS * spread))
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * spread**2))
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised
+
+
+def widen(reverse: ReverseGraph, coarse: ir.Value, spread: float) -> ir.Value:
+    """Coarse maps [P, 1, h, w] under a Gaussian of this standard deviation in cells; 0 leaves them."""
+    if not spread:
+        return coarse
+    weights = gaussian(spread)
+    reach = len(weights) // 2
+    column = reverse.constant(weights.reshape(1, 1, -1, 1))
+    row = reverse.constant(weights.reshape(1, 1, 1, -1))
+    coarse = reverse.op("Conv", coarse, column, pads=[reach, 0, reach, 0])
+    return reverse.op("Conv", coarse, row, pads=[0, reach, 0, reach])
+
+
 def shares(reverse: ReverseGraph, coarse: ir.Value, fine: ir.Value) -> ir.Value:
     """Each peak's share of each cell of the fine map, float32 [P, 1, h, w], of sum 1 over peaks or 0.
 
     Args:
         reverse: Where to emit.
-        coarse: From :func:`join`.
+        coarse: From :func:`join`, widened.
         fine: P at the stop, float32 [1, 1, h, w].
     """
     peaks = reverse.op("Shape", coarse, end=2)

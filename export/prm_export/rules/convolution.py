@@ -9,18 +9,19 @@ import numpy as np
 import onnx_ir as ir
 
 from prm_export.emit import attributes_of, constant_of, input_of
-from prm_export.rules.base import Carried, ForwardGraph, ReverseGraph, Rule, near_peaks
+from prm_export.rules.base import EPSILON, Carried, ForwardGraph, ReverseGraph, Rule, near_peaks
 from prm_export.rules.peak_windows import LARGEST
 from prm_export.rules.window import Window, window_of
 
 
 def _gain(forward: ForwardGraph, node: ir.Node) -> ir.Value:
-    constant_of(node, 1)
+    channels = len(constant_of(node, 1))
     window = window_of(node, forward.path)
     evidence = forward.positive(input_of(node, 0)), forward.positive(input_of(node, 1))
+    epsilon = forward.constant(np.full(channels, EPSILON))
     group = attributes_of(node).get("group", 1)
-    normaliser = forward.op("Conv", *evidence, group=group, **window.attributes)
-    return forward.ratio(forward.activated(node.outputs[0]), normaliser)
+    normaliser = forward.op("Conv", *evidence, epsilon, group=group, **window.attributes)
+    return forward.op("Div", forward.activated(node.outputs[0]), normaliser)
 
 
 def _reach_below(window: Window, G: Carried) -> int | None:
