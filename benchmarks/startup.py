@@ -72,7 +72,7 @@ def main(
         "startup",
         command_line("startup", sys.argv[1:]),
         f"{rounds} processes per backend in turns, {frames} frames of {source}, {threads} threads; page "
-        "cache and numba's cache warm; medians, with quartiles for totals",
+        "cache, numba's cache and OpenVINO's warm; medians, with quartiles for totals",
         [_times(samples, backends), _memory(memory)],
         targets=[target for name in backends for target in _targets(name, samples, memory[name])],
         data={
