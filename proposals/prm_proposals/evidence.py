@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.gallery import Gallery
+from prm_proposals.maps import cell_centres
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings
 
@@ -52,9 +53,12 @@ class Retrieved:
     Attributes:
         class_ids: int64 [n].
         scores: Raw scores in logits, float32 [n]; ``retrieval.probability`` calibrates them.
-        peak_indices: The best peak of each instance, int64 [n], into ``Evidence.peaks``.
+        peak_indices: The best peak of each instance, int64 [n], into ``Evidence.peaks``; -1 where a mask head
+            found it without one.
         members: Superpixels of each instance, bool [n, K].
         owners: For each peak the instance that it belongs to or was merged into, -1 for none; int64 [P].
+        seeds: Where a mask head sees most of each instance that it found, a superpixel; -1 for those that
+            peaks found; int64 [n]. None: peaks found all.
     """
 
     class_ids: NDArray[np.int64]
@@ -62,21 +66,47 @@ class Retrieved:
     peak_indices: NDArray[np.int64]
     members: NDArray[np.bool_]
     owners: NDArray[np.int64]
+    seeds: NDArray[np.int64] | None = None
 
     def instance_prms(self, prms: NDArray[np.float32], merge: bool) -> NDArray[np.float32]:
-        """The PRM of each instance, float32 [n, h2, w2], each with sum 1.
+        """The PRM of each instance, float32 [n, h2, w2], each with sum 1, or all 0 where it has no peak.
 
         Args:
             prms: ``Evidence.prms``.
             merge: Add up the PRMs of all peaks that an instance owns to that of its best peak.
         """
+        has_peak = self.peak_indices >= 0
         if not merge:
-            return prms[self.peak_indices]
+            if has_peak.all():
+                return prms[self.peak_indices]
+            return np.where(has_peak[:, None, None], prms[self.peak_indices], np.float32(0))
         ownership = (self.owners == np.arange(len(self.scores))[:, None]).astype(np.float32)
-        ownership[np.arange(len(self.scores)), self.peak_indices] = 1
+        ownership[np.flatnonzero(has_peak), self.peak_indices[has_peak]] = 1
         merged = np.tensordot(ownership, prms, axes=1)
         total = merged.sum(axis=(1, 2), keepdims=True)
         return np.asarray(merged / np.where(total > 0, total, 1), dtype=np.float32)
+
+
+def positions(
+    found: Retrieved, evidence: Evidence, size: tuple[int, int], shift: float = 0.0
+) -> NDArray[np.float32]:
+    """Where each instance was found, (x, y), float32 [n, 2]: its peak, or where a mask head sees most of it.
+
+    Args:
+        found: Retrieved from ``evidence``.
+        evidence: One frame.
+        size: (height, width) of the frame in pixels.
+        shift: ``RetrievalSettings.map_shift``.
+    """
+    grid = evidence.class_maps.shape[1], evidence.class_maps.shape[2]
+    at = np.zeros((len(found.scores), 2))
+    has_peak = found.peak_indices >= 0
+    at[has_peak] = cell_centres(evidence.peaks[found.peak_indices[has_peak], 1:], grid, size, shift)
+    if found.seeds is not None and not has_peak.all():
+        top, bottom, left, right = evidence.graph.pooling.boxes[found.seeds[~has_peak]].T
+        height, width = evidence.graph.labels.shape
+        at[~has_peak] = np.stack([(left + right) * size[1] / width, (top + bottom) * size[0] / height], 1) / 2
+    return at.astype(np.float32)
 
 
 class Retrieval(Protocol):

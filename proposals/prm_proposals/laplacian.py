@@ -27,7 +27,7 @@ def solve_walk(
         restart: u, float64 [K], > 0: it makes the system positive definite.
         right_hand_sides: B, float64 [K, n].
     """
-    starts, neighbours, weights = _adjacency(edges, connections, len(restart))
+    starts, neighbours, weights = adjacency(edges, connections, len(restart))
     order = _from_side_to_side(starts, neighbours)
     solution: NDArray[np.float64] = _solve(
         starts, neighbours, weights, restart, order, np.ascontiguousarray(right_hand_sides, np.float64)
@@ -36,8 +36,8 @@ def solve_walk(
 
 
 @njit(cache=True, nogil=True)
-def _adjacency(edges, connections, count):  # type: ignore[no-untyped-def]
-    """Neighbours and weights of each node, node by node."""
+def adjacency(edges, connections, count):  # type: ignore[no-untyped-def]
+    """Neighbours and weights of each node, node by node: those of node i from ``starts[i]`` on."""
     starts = np.zeros(count + 1, np.int32)
     for edge in range(len(edges)):
         starts[edges[edge, 0] + 1] += 1

@@ -1,19 +1,21 @@
-"""Regions that were found without proposals choose among them, and so does every peak."""
+"""Regions that were found without proposals choose among them, and so do every peak and every spot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import Evidence, Retrieved
+from prm_proposals.evidence import Evidence, Retrieved, class_strength
 from prm_proposals.gallery import Gallery
 from prm_proposals.nms import mask_nms
-from prm_proposals.settings import RefineSettings, RetrievalSettings
+from prm_proposals.settings import RefineSettings, RetrievalSettings, SpotSettings
+from prm_proposals.spots import find_spots, log_posterior
 from prm_proposals.walk import WalkRetrieval
 
 _LEAST_FIT = 1e-3  # keeps the logarithm finite
+_PER_REGION = ("class_ids", "scores", "peak_indices", "seeds", "weights", "log_posterior")
 
 
 @dataclass(frozen=True)
@@ -23,25 +25,42 @@ class Regions:
     Attributes:
         class_ids: int64 [n].
         scores: Raw scores in logits, float32 [n].
-        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``.
+        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``; -1 for a spot.
+        seeds: Where each spot is highest, a superpixel, int64 [n]; -1 for the others, and where a cut left
+            nothing of it.
         weights: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
+        log_posterior: What a mask head says for each spot's class, float32 [n, K]; 0 for the others.
         owners: For each peak the region that it belongs to, -1 for none; int64 [P].
     """
 
     class_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
     peak_indices: NDArray[np.int64]
+    seeds: NDArray[np.int64]
     weights: NDArray[np.float32]
+    log_posterior: NDArray[np.float32]
     owners: NDArray[np.int64]
+
+    def on(self, origin: NDArray[np.integer]) -> Regions:
+        """The same regions on superpixels that were cut from theirs.
+
+        Args:
+            origin: For each superpixel the one that it was cut from, int [K'].
+        """
+        cut = replace(self, weights=self.weights[:, origin], log_posterior=self.log_posterior[:, origin])
+        first = np.full(self.weights.shape[1], -1)
+        first[origin[::-1]] = np.arange(len(origin))[::-1]
+        return replace(cut, seeds=np.where(self.seeds < 0, -1, first[self.seeds]))
 
 
 class RefinedRetrieval:
-    """Lets regions choose among the proposals: those of the random walk, and one region for every peak.
+    """Lets regions choose among the proposals: those of the random walk, of every peak, and of spots.
 
     Proposals follow the borders of objects where a region of class responses spills over. How well region and
     proposal agree, and how large they are, also says how far an instance can be trusted. The walk's regions
     come first. What a peak retrieves by itself, as in Algorithm 1, follows where mask NMS leaves it: an
     object among others of its class that the walk did not tell apart, or one that it gave no region at all.
+    Spots of a mask head, if there is one, come last: mostly objects too small to have a peak.
     """
 
     def __init__(self, walk: WalkRetrieval, settings: RetrievalSettings) -> None:
@@ -56,7 +75,7 @@ class RefinedRetrieval:
         return self.choose(self.regions(evidence), evidence.gallery, evidence.graph.sizes)
 
     def regions(self, evidence: Evidence) -> Regions:
-        """The walk's regions, then those of single peaks."""
+        """The walk's regions, then those of single peaks, then spots; none without a live peak."""
         walked = self.walk.walk(evidence)
         found, owners = walked.found, walked.found.owners.copy()
         alone = peak_regions(walked.belief, walked.mass, evidence.graph.sizes)
@@ -64,13 +83,18 @@ class RefinedRetrieval:
         groupless = owners[reaching] < 0
         owners[reaching[groupless]] = len(found.scores) + np.flatnonzero(groupless)
         strength = evidence.peak_strength(self.settings)[reaching] - self.settings.refine.single_peak
-        return Regions(
+        weights = np.concatenate([found.members.astype(np.float32), alone[reaching]])
+        of_peaks = Regions(
             class_ids=np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)]),
             scores=np.concatenate([found.scores, strength]),
             peak_indices=np.concatenate([found.peak_indices, reaching]),
-            weights=np.concatenate([found.members.astype(np.float32), alone[reaching]]),
+            seeds=np.full(len(weights), -1, np.int64),
+            weights=weights,
+            log_posterior=np.zeros_like(weights),
             owners=owners,
         )
+        wanted = self.settings.spots.levels and evidence.mask_logits is not None and len(evidence.peaks) > 0
+        return _with_spots(of_peaks, evidence, self.settings) if wanted else of_peaks
 
     def choose(self, regions: Regions, gallery: Gallery, sizes: NDArray[np.float32]) -> Retrieved:
         """The proposal that fits each region best, then mask NMS.
@@ -81,21 +105,92 @@ class RefinedRetrieval:
             sizes: Pixels of each superpixel, float32 [K].
         """
         settings = self.settings.refine
+        least = -np.inf
+        if settings.least_score is not None:
+            least = settings.least_score + settings.chance * np.log(len(gallery))
+        regions = self._worth_asking(regions, sizes, least)
         fits = fit(regions.weights, gallery, sizes, settings.tightness)
         behind = settings.rank * np.arange(len(gallery)) / len(gallery)
         chosen = (fits - behind).argmax(axis=1)
         members = gallery.members[chosen]
-        best = fits[np.arange(len(chosen)), chosen]
-        scores = regions.scores + _trust(best, members @ sizes / sizes.sum(), settings)
+        scores = self._scores(regions, fits[np.arange(len(chosen)), chosen], members, sizes)
         kept, winner = mask_nms(members, scores, regions.class_ids, sizes, self.settings.nms_iou)
+        # what suppresses another is the better one: all that are let go are the last
+        kept = kept[scores[kept] > least]
+        winner = np.where(winner < len(kept), winner, -1)
         owners = regions.owners
         return Retrieved(
             class_ids=regions.class_ids[kept],
             scores=scores[kept],
-            peak_indices=regions.peak_indices[kept],
+            peak_indices=_peaks(regions.peak_indices, scores, kept, winner),
             members=members[kept],
             owners=np.where(owners < 0, -1, winner[owners] if len(winner) else -1),
+            seeds=regions.seeds[kept],
         )
+
+    def _worth_asking(self, regions: Regions, sizes: NDArray[np.float32], least: float) -> Regions:
+        """Without the spots that would not exceed ``least`` if their own region were a proposal."""
+        spot = regions.peak_indices < 0
+        if not spot.any() or np.isneginf(least):
+            return regions
+        asked = ~spot
+        own = replace(regions, **{name: getattr(regions, name)[spot] for name in _PER_REGION})
+        fitting = np.ones(len(own.scores), np.float32)
+        asked[spot] = self._scores(own, fitting, own.weights > 0, sizes) > least
+        return replace(regions, **{name: getattr(regions, name)[asked] for name in _PER_REGION})
+
+    def _scores(
+        self,
+        regions: Regions,
+        fits: NDArray[np.float32],
+        members: NDArray[np.bool_],
+        sizes: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Scores of regions that take proposals, float32 [n], of how well these fit, [n], bool [n, K]."""
+        inside = members * sizes
+        areas = np.maximum(inside.sum(axis=1), 1)  # superpixels may be lost where a picture is small
+        posterior = np.einsum("nk,nk->n", inside, regions.log_posterior) / areas
+        share, spots = areas / sizes.sum(), self.settings.spots
+        trust = np.where(
+            regions.peak_indices >= 0,
+            _trust(fits, share, self.settings.refine),
+            _trust(fits, share, spots) + spots.posterior * posterior,
+        )
+        return np.asarray(regions.scores + trust, dtype=np.float32)
+
+
+def _with_spots(regions: Regions, evidence: Evidence, settings: RetrievalSettings) -> Regions:
+    """Regions followed by the spots of a mask head, weighed by their posterior."""
+    assert evidence.mask_logits is not None  # noqa: S101 - the caller has looked
+    strength = class_strength(evidence.class_maps, evidence.class_scores, settings)
+    belief = log_posterior(evidence.mask_logits, strength, settings.walk.background, settings.spots.prior)
+    posterior = np.exp(belief)
+    spots = find_spots(posterior, strength > settings.spots.presence, evidence.graph.edges, settings.spots)
+    count = len(spots.class_ids)
+    return Regions(
+        class_ids=np.concatenate([regions.class_ids, spots.class_ids]),
+        scores=np.concatenate([regions.scores, np.full(count, settings.spots.offset, np.float32)]),
+        peak_indices=np.concatenate([regions.peak_indices, np.full(count, -1)]),
+        seeds=np.concatenate([regions.seeds, spots.seeds]),
+        weights=np.concatenate([regions.weights, spots.regions * posterior[spots.class_ids]]),
+        log_posterior=np.concatenate([regions.log_posterior, belief[spots.class_ids]]),
+        owners=regions.owners,
+    )
+
+
+def _peaks(
+    peak_indices: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    kept: NDArray[np.int64],
+    winner: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The peak of each kept region, int64 [m]: a spot takes that of the best region it suppressed, if any."""
+    losers = np.flatnonzero((peak_indices >= 0) & (winner >= 0))
+    losers = losers[np.argsort(scores[losers], kind="stable")]
+    best = np.full(len(kept), -1)
+    best[winner[losers]] = peak_indices[losers]  # of several the last, the best
+    own = peak_indices[kept]
+    return np.where(own < 0, best, own)
 
 
 def peak_regions(
@@ -142,7 +237,7 @@ def fit(
 
 
 def _trust(
-    fits: NDArray[np.float32], area: NDArray[np.floating], settings: RefineSettings
+    fits: NDArray[np.float32], area: NDArray[np.floating], settings: RefineSettings | SpotSettings
 ) -> NDArray[np.float32]:
     """Logits to add to the scores, float32 [n]: fit and share of the picture, each by its logarithm."""
     logits = settings.agreement * np.log(np.maximum(fits, _LEAST_FIT)) + settings.area * np.log(area)

@@ -112,6 +112,9 @@ class RefineSettings:
         agreement: Logits of score per logarithm of an instance's fit.
         area: Logits of score per logarithm of an instance's share of the picture.
         single_peak: Logits of score that what a single peak retrieves is behind a region of the walk.
+        least_score: Raw score that an instance has to exceed where there is one proposal; None asks for none.
+        chance: Logits that ``least_score`` rises by with the logarithm of the number of proposals: of many,
+            the best one fits a region by chance.
     """
 
     tightness: float = 2.0
@@ -119,6 +122,34 @@ class RefineSettings:
     agreement: float = 30.0
     area: float = 4.0
     single_peak: float = 40.0
+    least_score: float | None = None
+    chance: float = 30.0
+
+
+@dataclass(frozen=True)
+class SpotSettings:
+    """Spots of a mask head: where it sees a class that no peak may have told apart (``prm_proposals.spots``).
+
+    Attributes:
+        levels: A spot is the highest place of all that are connected with it and reach this share of it; its
+            region is these. Empty: no spots are looked for.
+        presence: Strength in logits that a class has to exceed to have spots.
+        prior: Weight of the logarithm of a class's chance to be present, beside what the mask head says.
+        least: Smallest posterior of a spot.
+        posterior: Logits of score per logarithm of the mean posterior inside the proposal that a spot takes.
+        agreement: Logits of score per logarithm of its fit.
+        area: Logits of score per logarithm of its share of the picture.
+        offset: Score of a spot that is certain, fits and fills the picture.
+    """
+
+    levels: tuple[float, ...] = ()
+    presence: float = -4.0
+    prior: float = 0.7
+    least: float = 0.005
+    posterior: float = 15.0
+    agreement: float = 10.0
+    area: float = 13.0
+    offset: float = -60.0
 
 
 @dataclass(frozen=True)
@@ -146,6 +177,7 @@ class RetrievalSettings:
         eq6: Free parameters of Eq. 6.
         walk: Free parameters of the random walk.
         refine: How the walk's regions choose among the proposals.
+        spots: Spots of a mask head that choose among the proposals beside them.
     """
 
     method: Literal["eq6", "walk"] = "walk"
@@ -164,3 +196,4 @@ class RetrievalSettings:
     eq6: Eq6Settings = Eq6Settings()
     walk: WalkSettings = WalkSettings()
     refine: RefineSettings = RefineSettings()
+    spots: SpotSettings = SpotSettings()

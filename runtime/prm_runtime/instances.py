@@ -28,10 +28,12 @@ class Instances:
         classes: Names that ``class_ids`` index.
         class_ids: int64 [n].
         scores: Calibrated probabilities, float32 [n], in 0..1.
-        peaks: (x, y) of the peak behind each instance, float32 [n, 2].
+        peaks: (x, y) of the peak behind each instance, or where a mask head sees most of it if there is none;
+            float32 [n, 2].
         boxes: (x0, y0, x1, y1), x0 and y0 inclusive, x1 and y1 exclusive, int64 [n, 4].
         masks: bool [n, H, W].
-        prms: Peak Response Map of each instance over the whole frame, float32 [n, h2, w2], or None.
+        prms: Peak Response Map of each instance over the whole frame, float32 [n, h2, w2], all 0 without a
+            peak; or None.
         track_ids: int64 [n], -1 for an instance that has no track (yet), or None where nothing was tracked.
 
     Raises:

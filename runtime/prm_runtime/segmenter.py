@@ -11,8 +11,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from prm_proposals.evidence import positions
 from prm_proposals.generator import ProposalGenerator
-from prm_proposals.maps import cell_centres
 from prm_proposals.picture import ProposalSource
 from prm_proposals.retrieval import Evidence, create_retrieval, probability
 from prm_proposals.settings import RetrievalSettings
@@ -318,9 +318,7 @@ class Segmenter:
             if out is not None:
                 keep &= keep.cumsum() <= len(out)
             masks, boxes = masks_and_boxes(found.members[keep], evidence.graph.pooling, frame_size, out)
-            cells = evidence.peaks[found.peak_indices[keep], 1:]
-            grid = (evidence.class_maps.shape[1], evidence.class_maps.shape[2])
-            peaks = cell_centres(cells, grid, frame_size, self.settings.map_shift).astype(np.float32)
+            peaks = positions(found, evidence, frame_size, self.settings.map_shift)[keep]
             prms = found.instance_prms(evidence.prms, self.settings.merge_prms)[keep]
             seen = boxes[:, 3] > 0
             if not seen.all():

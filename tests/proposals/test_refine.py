@@ -10,13 +10,16 @@ from tests.fixtures.evidence import random_evidence
 from tests.oracles import refine as oracle
 from tests.oracles import walk as walk_oracle
 
+from prm_proposals.evidence import Evidence, positions
 from prm_proposals.gallery import Gallery
+from prm_proposals.maps import cell_centres
 from prm_proposals.refine import RefinedRetrieval, fit, peak_regions
 from prm_proposals.retrieval import create_retrieval
-from prm_proposals.settings import RefineSettings, RetrievalSettings, WalkSettings
+from prm_proposals.settings import RefineSettings, RetrievalSettings, SpotSettings, WalkSettings
 from prm_proposals.walk import WalkRetrieval
 
 TOGETHER = WalkSettings(peak_similarity=100.0, group_ratio=0.0)  # one group for each class
+SPOTS = SpotSettings(levels=(0.5, 0.95), presence=-20.0, offset=-10.0)
 APART = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
 
@@ -34,6 +37,95 @@ def test_instances_equal_those_chosen_one_by_one(seed: int, refine: RefineSettin
     assert np.array_equal(found.members, evidence.gallery.members[[instance[3] for instance in expected]])
     assert found.owners.tolist() == owners
     assert (np.diff(found.scores) <= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("least_score", [None, -110.0, -60.0])
+def test_spots_join_in_as_chosen_one_by_one(seed: int, least_score: float | None) -> None:
+    evidence = _with_mask_head(seed)
+    refine = RefineSettings(least_score=least_score, chance=10.0)
+    settings = RetrievalSettings(walk=APART, refine=refine, spots=SPOTS)
+    found = create_retrieval(settings)(evidence)
+    expected, owners = oracle.refine(WalkRetrieval(settings)(evidence), evidence, settings)
+    assert found.class_ids.tolist() == [instance[0] for instance in expected]
+    np.testing.assert_allclose(found.scores, [instance[1] for instance in expected], rtol=1e-4)
+    assert found.peak_indices.tolist() == [-1 if peak is None else peak for _, _, peak, _ in expected]
+    assert np.array_equal(found.members, evidence.gallery.members[[instance[3] for instance in expected]])
+    assert found.owners.tolist() == owners
+
+
+def test_the_cases_above_have_spots_with_and_without_a_peak_and_let_some_go() -> None:
+    settings = RetrievalSettings(walk=APART, spots=SPOTS)
+    without, with_peak, counts = 0, 0, []
+    for least in (None, -110.0, -60.0):
+        settings = replace(settings, refine=RefineSettings(least_score=least, chance=10.0))
+        found = [create_retrieval(settings)(_with_mask_head(seed)) for seed in range(5)]
+        without += sum((each.peak_indices < 0).sum() for each in found)
+        counts.append(sum(len(each.scores) for each in found))
+        with_peak += sum(((each.seeds >= 0) & (each.peak_indices >= 0)).sum() for each in found)
+    assert without > 0
+    assert with_peak > 0
+    assert counts == sorted(set(counts), reverse=True)
+
+
+def test_without_a_live_peak_there_are_no_spots() -> None:
+    evidence = _with_mask_head(0)
+    none = replace(
+        evidence, peaks=evidence.peaks[:0], peak_scores=evidence.peak_scores[:0], prms=evidence.prms[:0]
+    )
+    settings = RetrievalSettings(spots=SPOTS)
+    assert len(RefinedRetrieval(WalkRetrieval(settings), settings).regions(none).scores) == 0
+
+
+def test_a_spot_is_found_where_it_is_highest_and_has_no_prm() -> None:
+    evidence = _with_mask_head(1)
+    settings = RetrievalSettings(walk=APART, spots=SPOTS)
+    found = create_retrieval(settings)(evidence)
+    assert found.seeds is not None
+    alone = np.flatnonzero(found.peak_indices < 0)
+    assert len(alone) > 0
+    for merge in (False, True):
+        total = found.instance_prms(evidence.prms, merge).sum(axis=(1, 2))
+        np.testing.assert_allclose(total, found.peak_indices >= 0, atol=1e-5)
+    at = positions(found, evidence, (96, 128))
+    height, width = evidence.graph.labels.shape
+    for n in range(len(found.scores)):
+        if n in alone:
+            rows, columns = (evidence.graph.labels == found.seeds[n]).nonzero()
+            centre = np.array([columns.min() + columns.max() + 1, rows.min() + rows.max() + 1]) / 2
+            expected = centre * np.array([128 / width, 96 / height])
+        else:
+            cell = evidence.peaks[found.peak_indices[n], 1:]
+            expected = cell_centres(cell[None], evidence.class_maps.shape[1:], (96, 128))[0]
+        np.testing.assert_allclose(at[n], expected, rtol=1e-5)
+
+
+def test_regions_on_cut_superpixels_choose_the_same_proposals() -> None:
+    evidence = _with_mask_head(2)
+    settings = RetrievalSettings(
+        walk=APART, spots=SPOTS, refine=RefineSettings(least_score=-110.0, chance=10.0)
+    )
+    retrieval = RefinedRetrieval(WalkRetrieval(settings), settings)
+    graph, gallery = evidence.graph, evidence.gallery
+    regions = retrieval.regions(evidence)
+    whole = retrieval.choose(regions, gallery, graph.sizes)
+    side = np.arange(graph.labels.shape[1]) % 2  # each superpixel in its odd and even columns
+    pairs, pieces = np.unique(2 * graph.labels + side, return_inverse=True)
+    labels = pieces.reshape(graph.labels.shape).astype(np.int32)
+    origin = pairs // 2
+    sizes = np.bincount(labels.ravel()).astype(np.float32)
+    cut = retrieval.choose(regions.on(origin), Gallery(labels, gallery.members[:, origin]), sizes)
+    assert np.array_equal(cut.members, whole.members[:, origin])
+    np.testing.assert_allclose(cut.scores, whole.scores, rtol=1e-4)
+    assert cut.seeds is not None
+    assert whole.seeds is not None
+    assert np.array_equal(np.where(cut.seeds < 0, -1, origin[cut.seeds]), whole.seeds)
+
+
+def _with_mask_head(seed: int) -> Evidence:
+    evidence = random_evidence(seed, peaks=5, classes=3)
+    logits = np.random.default_rng(seed).normal(0, 2, (evidence.graph.count, 4)).astype(np.float32)
+    return replace(evidence, mask_logits=logits)
 
 
 def test_the_cases_above_suppress_and_choose() -> None:

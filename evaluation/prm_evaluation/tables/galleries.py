@@ -81,7 +81,7 @@ def contour_width_on(settings: RetrievalSettings, coarse: tuple[int, ...], fine:
 
 
 class GalleryTally:
-    """What ground-truth masks, boxes, PRMs (Eq. 6) and regions (the walk's, and of PRMs) retrieve from each.
+    """What ground-truth masks, boxes, PRMs (Eq. 6) and regions (walk, PRMs, spots) retrieve from each.
 
     Attributes:
         figures: By gallery and by what retrieves from it.
@@ -124,7 +124,7 @@ class GalleryTally:
         settings = replace(picture.settings, refine=replace(picture.settings.refine, rank=0.0))
         retrieval = RefinedRetrieval(WalkRetrieval(settings), settings)
         regions = retrieval.regions(picture.evidence)
-        on_cuts = replace(regions, weights=regions.weights[:, with_truth.origin])
+        on_cuts = regions.on(with_truth.origin)
         for name, evidence in with_truth.by_name.items():
             if len(evidence.gallery) == 0:
                 continue
@@ -162,10 +162,10 @@ def table_6(measured: Sequence[Measured]) -> Table:
         title="Instance segmentation by proposal gallery, mAP^r at IoU 0.75",
         columns=tuple(f"{who}{gallery}" for gallery in paper.GALLERIES for who in ("", "paper ")),
         rows=tuple(rows),
-        protocol="PRMs retrieve by Eq. 6 or as regions of the walk and of single peaks, both as the bundle "
-        "sets them; masks and boxes take the proposal of the "
-        "highest IoU with the mask or the filled box. 'proposals' are the bundle's own (the "
-        "paper's: MCG). Where ground-truth masks are in the gallery they are exact: superpixels "
+        protocol="PRMs retrieve by Eq. 6 or as regions: of the walk, of single peaks and, if the bundle asks "
+        "for them, spots of its mask head, all as the bundle sets them; masks and boxes take the "
+        "proposal of the highest IoU with the mask or the filled box. 'proposals' are the bundle's "
+        "own (the paper's: MCG). Where ground-truth masks are in the gallery they are exact: superpixels "
         "have the picture's own size and are cut along the ground truth, and the contour of Eq. 6 "
         "is widened to match.",
     )
