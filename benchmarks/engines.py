@@ -4,6 +4,9 @@
 
 Compiling is everything until a graph's first result at a size: OpenVINO compiles then. TensorRT-RTX builds
 engines without a GPU, but runs none: what is printed of it is what building took.
+
+What OpenVINO compiled in an earlier process it imports: with ``PRM_ENGINE_CACHE`` set to an empty folder it
+compiles again.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from prm_runtime.preprocess import preprocess
 def as_shipped(**changes: object) -> Variant:
     """The shipped bundle's own form, but for some changes."""
     peaks = Bundle.open(shipped_bundle()).manifest.peaks
-    ways = {"split_stride": peaks.split_stride, "split_reach": peaks.split_reach}
-    return Variant(stop_stride=peaks.stop_stride, **ways, **changes)  # type: ignore[arg-type]
+    same = ("stop_stride", "stop_early", "split_stride", "split_reach")
+    return Variant(**{name: getattr(peaks, name) for name in same}, **changes)  # type: ignore[arg-type]
 
 
 def export_again(path: Path, variant: Variant, calibration: Sequence[NDArray[np.uint8]] = ()) -> Bundle:

@@ -96,15 +96,17 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     """What is timed of one engine."""
     engine = create_backend(backend, threads)
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    full = Segmenter(bundle, engine, settings)
-    shipped = Segmenter(bundle, engine, min_score=SHOWN_FROM)
+    full = Segmenter(bundle, engine, settings, overlap=threads > 1)
+    shipped = Segmenter(bundle, engine, min_score=SHOWN_FROM, overlap=threads > 1)
+    # one of its own: superpixels are begun ahead only after frames that showed something
+    idle = Segmenter(bundle, engine, min_score=SHOWN_FROM, overlap=threads > 1)
     bare = engine.compile(bare_classifier(bundle).SerializeToString())
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
         f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
         f"{backend}, {PEAKS} peaks": segmenting(full, pictures, PEAKS),
         f"{backend}, as shipped": segmenting(shipped, pictures),
-        f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
+        f"{backend}, no objects": segmenting(idle, without_objects(shipped, pictures)),
     }
 
 
@@ -122,7 +124,10 @@ def yolo_runs(yolo: Yolo, backends: Sequence[str], picture: NDArray[np.uint8]) -
 def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pictures: Pictures) -> Samples:
     """Ours and the published inference in turn, on the same peaks and proposals."""
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    segmenters = {name: Segmenter(bundle, create_backend(name, threads), settings) for name in backends}
+    segmenters = {
+        name: Segmenter(bundle, create_backend(name, threads), settings, overlap=threads > 1)
+        for name in backends
+    }
     published = PublishedInference(bare_classifier(bundle), settings.eq6)
     evidences = [next(iter(segmenters.values())).evidence(picture) for picture in pictures]
     given = [(found.peaks, found.gallery.masks(range(PROPOSALS))) for found in evidences]

@@ -4,8 +4,12 @@
 
 Every round starts one process per backend, in turns (``startup_worker.py``). The clock starts before the
 process does, so that the interpreter's own start counts. The frames are in memory already: how long decoding
-takes is the source's matter. Files were read before (warm page cache), and numba's kernels are in its cache:
-the first run after an installation compiles them, which takes about a minute and is not counted.
+takes is the source's matter. Files were read before (warm page cache), numba's kernels are in its cache, and
+what OpenVINO compiled for frames of that size is in the user's: the first run after an installation compiles
+both, which takes about a minute and is not counted.
+
+Where SciPy is installed, numba imports it. ``--python`` takes the interpreter of an installation without the
+packages of the other extras.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Processes per backend that count.")] = 10,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the engine.")] = 2,
     frames: Annotated[int, typer.Option(min=1, help="Frames until memory counts as settled.")] = 30,
+    python: Annotated[str, typer.Option(help="The interpreter that is started.")] = sys.executable,
     backend: Annotated[list[str] | None, typer.Option(help="Backends; default: those of the CPU.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
 ) -> None:
@@ -57,13 +62,17 @@ def main(
     with TemporaryDirectory() as folder:
         path = Path(folder) / "frames.npy"
         np.save(path, _frames(source, bundle, frames))
-        runs = {name: _run([name, str(bundle), str(threads), str(path)], memory[name]) for name in backends}
+        worker = [python, str(WORKER)]
+        runs = {
+            name: _run([*worker, name, str(bundle), str(threads), str(path)], memory[name])
+            for name in backends
+        }
         samples = interleave(runs, rounds, warm_up=1)
     Report(
         "startup",
         command_line("startup", sys.argv[1:]),
         f"{rounds} processes per backend in turns, {frames} frames of {source}, {threads} threads; page "
-        "cache and numba's cache warm; medians, with quartiles for totals",
+        "cache, numba's cache and OpenVINO's warm; medians, with quartiles for totals",
         [_times(samples, backends), _memory(memory)],
         targets=[target for name in backends for target in _targets(name, samples, memory[name])],
         data={
@@ -87,10 +96,9 @@ def _frames(source: str, bundle: Path, count: int) -> NDArray[np.uint8]:
     return np.stack([*chosen[first:], *chosen[:first]])
 
 
-def _run(arguments: Sequence[str], memory: Memory) -> Run:
+def _run(command: Sequence[str], memory: Memory) -> Run:
     def run(_: int) -> dict[str, float]:
         start = monotonic()  # of the system: the worker reads the same clock
-        command = [sys.executable, str(WORKER), *arguments]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
         report = json.loads(output)
         if not report["found"]:

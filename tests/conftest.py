@@ -15,6 +15,12 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("PRM_BACKEND", "onnxruntime")  # so that no test depends on how fast its machine is
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_engine_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests compile is not left in the user's cache."""
+    os.environ.setdefault("PRM_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
+
+
 @pytest.fixture(scope="session")
 def voc_root() -> Path:
     """Root of the VOC 2012 subset; skips the test where it is absent."""

@@ -109,6 +109,7 @@ def assemble(
             window=options.window,
             max_peaks=options.max_peaks,
             stop_stride=graphs.stop_stride,
+            stop_early=options.stop_early,
             rules=variant.rules,
             prm="exact" if graphs.split is None else "shared",
             split_stride=options.split_stride,

@@ -84,6 +84,7 @@ class GraphSpec(_Model):
 class PeakSettings(_Model):
     """How peaks are found and back-propagated (Sec. 3.2, 3.3 of the paper).
 
+    The walk ends at the last layer of ``stop_stride`` that it reaches, with ``stop_early`` at the first.
     With ``prm`` shared, peaks are walked apart down to ``split_stride`` only, or as far as ``split_reach``
     cells of the class response maps around them, and share the rest of the way.
     ``rules`` says what each layer does with P: the paper's equations, or the code published with it.
@@ -92,6 +93,7 @@ class PeakSettings(_Model):
     window: int = 3
     max_peaks: int = 64
     stop_stride: int = 2
+    stop_early: bool = False
     rule: Literal["exact"] = "exact"
     prm: Literal["exact", "shared"] = "exact"
     split_stride: int | None = None

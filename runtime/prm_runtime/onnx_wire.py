@@ -58,15 +58,31 @@ def check_graph(graph: GraphSpec, model: bytes) -> None:
     Raises:
         MalformedError: If they differ, or the bytes are no ONNX model.
     """
-    message = _Message(graph.file, memoryview(model))
-    for kind, number, expected in (("inputs", 11, graph.inputs), ("outputs", 12, graph.outputs)):
-        found = [_tensor_spec(value) for body in message.nested(7) for value in body.nested(number)]
+    inputs, outputs = read_signature(graph.file, model)
+    for kind, found, expected in (("inputs", inputs, graph.inputs), ("outputs", outputs, graph.outputs)):
         for said, is_ in zip_longest(expected, found):
             if said != is_:
                 raise MalformedError(
                     f"the {kind} of {graph.file} are not the manifest's: expected {_described(said)}, found "
                     f"{_described(is_)}; export the bundle again"
                 )
+
+
+def read_signature(name: str, model: bytes) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """Inputs and outputs of an ONNX model, in its order.
+
+    Args:
+        name: What the errors call it.
+        model: Content of the file.
+
+    Raises:
+        MalformedError: If the bytes are no ONNX model.
+    """
+    graphs = _Message(name, memoryview(model)).nested(7)
+    inputs, outputs = (
+        [_tensor_spec(value) for graph in graphs for value in graph.nested(number)] for number in (11, 12)
+    )
+    return inputs, outputs
 
 
 def check_self_contained(name: str, model: bytes) -> None:

@@ -187,6 +187,8 @@ def test_the_mode_is_recorded(material: Material) -> None:
     exact, shared = built(material).manifest.peaks, built(material, split_stride=4).manifest.peaks
     assert (exact.prm, exact.split_stride) == ("exact", None)
     assert (shared.prm, shared.split_stride) == ("shared", 4)
+    early = built(material, stop_stride=4, stop_early=True, split_reach=1).manifest.peaks
+    assert (early.prm, early.stop_early, early.split_stride, early.split_reach) == ("shared", True, None, 1)
 
 
 @pytest.mark.parametrize("precision", [Precision.fp16, Precision.int8])

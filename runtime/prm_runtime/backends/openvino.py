@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,10 @@ import openvino
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
+from prm_runtime.engines.cache import EngineKey
+from prm_runtime.engines.compiled import CompiledCache
 from prm_runtime.errors import PrmError
+from prm_runtime.onnx_wire import read_signature
 
 MAX_COMPILED_SHAPES = (
     8  # pictures of a folder come in few aspects; each costs memory and a second of compiling
@@ -19,20 +26,39 @@ MAX_COMPILED_SHAPES = (
 
 
 class OpenVinoGraph:
-    """One model, compiled once for each frame size."""
+    """One model, compiled once for each frame size.
+
+    Args:
+        core: OpenVINO.
+        model: A serialised ONNX model.
+        config: How to compile.
+        resident: Outputs that may stay in OpenVINO's memory.
+        cache: Where compiled models are found again.
+
+    Raises:
+        PrmError: If OpenVINO cannot read the model.
+    """
 
     def __init__(
-        self, core: openvino.Core, model: openvino.Model, config: dict[str, Any], resident: frozenset[str]
+        self,
+        core: openvino.Core,
+        model: bytes,
+        config: Mapping[str, Any],
+        resident: frozenset[str],
+        cache: CompiledCache,
     ) -> None:
-        """Keep what compiling needs; nothing is compiled before the first run."""
-        self._core, self._model, self._config, self._resident = core, model, config, resident
-        self._inputs = [port.get_any_name() for port in model.inputs]
-        self._outputs = [port.get_any_name() for port in model.outputs]
+        self._core, self._content, self._config, self._resident = core, model, dict(config), resident
+        self._cache, self._key = cache, _key(core, model, config)
+        if not cache.has_graph(self._key):
+            _ = self._model  # now rather than with the first frame: it may be unreadable
+        inputs, outputs = read_signature("the graph", model)
+        self._is_free = {spec.name: isinstance(spec.shape[0], str) for spec in inputs}
+        self._outputs = [spec.name for spec in outputs]
         self._compiled: OrderedDict[tuple[tuple[int, ...], ...], openvino.InferRequest] = OrderedDict()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the graph; see :class:`prm_runtime.backends.base.Graph`."""
-        arrays = {name: np.ascontiguousarray(inputs[name]) for name in self._inputs}
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in self._is_free}
         request = self._request({name: array.shape for name, array in arrays.items()})
         results = request.infer(arrays, share_inputs=True, share_outputs=True)
         return {
@@ -44,19 +70,38 @@ class OpenVinoGraph:
         # Sizes are fixed, which is faster; a free first dimension (the number of peaks) changes with every
         # frame and stays free.
         fixed = {
-            port.get_any_name(): (-1 if port.partial_shape[0].is_dynamic else shape[0], *shape[1:])
-            for port, shape in zip(self._model.inputs, shapes.values(), strict=True)
+            name: (-1 if self._is_free[name] else shape[0], *shape[1:]) for name, shape in shapes.items()
         }
         key = tuple(fixed.values())
         if key not in self._compiled:
-            model = self._model.clone()
-            model.reshape({name: openvino.PartialShape(list(shape)) for name, shape in fixed.items()})
-            compiled = self._core.compile_model(model, "CPU", self._config)
-            self._compiled[key] = compiled.create_infer_request()
+            self._compiled[key] = self._compile(fixed).create_infer_request()
             if len(self._compiled) > MAX_COMPILED_SHAPES:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key]
+
+    def _compile(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.CompiledModel:
+        """The model for these shapes, from the cache if it is there."""
+        text = json.dumps(shapes)
+        if (path := self._cache.find(self._key, text)) is not None:
+            with suppress(RuntimeError):  # it cannot be imported: compile it as if it were not there
+                return self._core.import_model(openvino.tensor_from_file(path), "CPU", self._config)
+        model = self._model.clone()
+        model.reshape({name: openvino.PartialShape(list(shape)) for name, shape in shapes.items()})
+        compiled = self._core.compile_model(model, "CPU", self._config)
+        with suppress(OSError):  # without a cache it is compiled in each process
+            self._cache.store(self._key, text, compiled.export_model().getvalue())
+        return compiled
+
+    @cached_property
+    def _model(self) -> openvino.Model:
+        try:
+            model = self._core.read_model(_inline_functions(self._content))
+        except Exception as error:  # openvino's and onnx's exception types have no common base of their own
+            reason = str(error).strip().splitlines()[-1]
+            raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
+        self._content = b""  # the weights of a graph need not be held twice
+        return model
 
 
 class OpenVino:
@@ -67,6 +112,7 @@ class OpenVino:
     def __init__(self, threads: int | None = None) -> None:
         """Choose the number of threads; ``None`` uses all physical cores."""
         self._core = openvino.Core()
+        self._cache = CompiledCache()
         self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
@@ -82,12 +128,21 @@ class OpenVino:
         Raises:
             PrmError: If OpenVINO cannot read it.
         """
-        try:
-            network = self._core.read_model(_inline_functions(model))
-        except Exception as error:  # openvino's and onnx's exception types have no common base of their own
-            reason = str(error).strip().splitlines()[-1]
-            raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
-        return OpenVinoGraph(self._core, network, self._config, use.resident)
+        return OpenVinoGraph(self._core, model, self._config, use.resident, self._cache)
+
+
+def _key(core: openvino.Core, model: bytes, config: Mapping[str, Any]) -> EngineKey:
+    """Everything but shapes that a compiled model depends on."""
+    device = core.get_property("CPU", "FULL_DEVICE_NAME")
+    abilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return EngineKey(
+        graph=hashlib.sha256(model).hexdigest(),
+        flavor="openvino",
+        version=openvino.__version__,
+        device=f"{device}, {', '.join(abilities)}",
+        precision=json.dumps(dict(config), sort_keys=True),
+        limits=(),
+    )
 
 
 def _inline_functions(model: bytes) -> bytes:

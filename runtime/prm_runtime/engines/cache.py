@@ -80,7 +80,7 @@ class EngineCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Use a folder; None means ``$PRM_ENGINE_CACHE`` or the user's cache folder of this platform."""
-        self.folder = folder or _user_folder()
+        self.folder = folder or user_folder()
 
     def path(self, key: EngineKey) -> Path:
         """Where the engine of this key is or will be."""
@@ -95,7 +95,7 @@ class EngineCache:
         """The engine of this key if it is there, whole, and the user's own; None otherwise."""
         path = self.path(key)
         try:
-            if not _is_own(path):
+            if not is_own(path):
                 return None
             content = path.read_bytes()
         except FileNotFoundError:
@@ -134,7 +134,7 @@ def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
     return (header if isinstance(header, dict) else {}), engine
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
     """Whether nobody but this user can have written a file: loading an engine runs it."""
     if os.name != "posix":
         return True  # Windows keeps the cache folder inside the user's profile
@@ -143,6 +143,7 @@ def _is_own(path: Path) -> bool:
     return status.st_uid == os.getuid() and not writable_by_others
 
 
-def _user_folder() -> Path:
+def user_folder() -> Path:
+    """``$PRM_ENGINE_CACHE``, or the user's cache folder of this platform."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("prm-edge") / "engines"
