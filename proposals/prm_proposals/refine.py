@@ -11,11 +11,10 @@ from prm_proposals.evidence import Evidence, Retrieved, class_strength
 from prm_proposals.gallery import Gallery
 from prm_proposals.nms import mask_nms
 from prm_proposals.settings import RefineSettings, RetrievalSettings, SpotSettings
-from prm_proposals.spots import find_spots, log_posterior
+from prm_proposals.spots import Spots, find_spots, log_posterior
 from prm_proposals.walk import WalkRetrieval
 
 _LEAST_FIT = 1e-3  # keeps the logarithm finite
-_PER_REGION = ("class_ids", "scores", "peak_indices", "seeds", "weights", "log_posterior")
 
 
 @dataclass(frozen=True)
@@ -25,32 +24,33 @@ class Regions:
     Attributes:
         class_ids: int64 [n].
         scores: Raw scores in logits, float32 [n].
-        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``; -1 for a spot.
-        seeds: Where each spot is highest, a superpixel, int64 [n]; -1 for the others, and where a cut left
-            nothing of it.
+        peak_indices: The best peak of each, int64 [n], into ``Evidence.peaks``.
         weights: Weight of each superpixel, float32 [n, K], in [0, 1], none all 0.
-        log_posterior: What a mask head says for each spot's class, float32 [n, K]; 0 for the others.
         owners: For each peak the region that it belongs to, -1 for none; int64 [P].
+        spots: Spots of a mask head, which have no peak.
+        log_posterior: What the mask head says of each class, float32 [C, K]; [0, K] without spots.
     """
 
     class_ids: NDArray[np.int64]
     scores: NDArray[np.float32]
     peak_indices: NDArray[np.int64]
-    seeds: NDArray[np.int64]
     weights: NDArray[np.float32]
-    log_posterior: NDArray[np.float32]
     owners: NDArray[np.int64]
+    spots: Spots
+    log_posterior: NDArray[np.float32]
 
     def on(self, origin: NDArray[np.integer]) -> Regions:
-        """The same regions on superpixels that were cut from theirs.
+        """The same regions on superpixels that were cut from theirs; seeds stay numbers of the old ones.
 
         Args:
             origin: For each superpixel the one that it was cut from, int [K'].
         """
-        cut = replace(self, weights=self.weights[:, origin], log_posterior=self.log_posterior[:, origin])
-        first = np.full(self.weights.shape[1], -1)
-        first[origin[::-1]] = np.arange(len(origin))[::-1]
-        return replace(cut, seeds=np.where(self.seeds < 0, -1, first[self.seeds]))
+        return replace(
+            self,
+            weights=self.weights[:, origin],
+            spots=replace(self.spots, regions=self.spots.regions[:, origin]),
+            log_posterior=self.log_posterior[:, origin],
+        )
 
 
 class RefinedRetrieval:
@@ -75,7 +75,7 @@ class RefinedRetrieval:
         return self.choose(self.regions(evidence), evidence.gallery, evidence.graph.sizes)
 
     def regions(self, evidence: Evidence) -> Regions:
-        """The walk's regions, then those of single peaks, then spots; none without a live peak."""
+        """The walk's regions, then those of single peaks; and spots. Without a live peak there are none."""
         walked = self.walk.walk(evidence)
         found, owners = walked.found, walked.found.owners.copy()
         alone = peak_regions(walked.belief, walked.mass, evidence.graph.sizes)
@@ -83,18 +83,16 @@ class RefinedRetrieval:
         groupless = owners[reaching] < 0
         owners[reaching[groupless]] = len(found.scores) + np.flatnonzero(groupless)
         strength = evidence.peak_strength(self.settings)[reaching] - self.settings.refine.single_peak
-        weights = np.concatenate([found.members.astype(np.float32), alone[reaching]])
-        of_peaks = Regions(
+        spots, log_posterior = _spots(evidence, self.settings)
+        return Regions(
             class_ids=np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)]),
             scores=np.concatenate([found.scores, strength]),
             peak_indices=np.concatenate([found.peak_indices, reaching]),
-            seeds=np.full(len(weights), -1, np.int64),
-            weights=weights,
-            log_posterior=np.zeros_like(weights),
+            weights=np.concatenate([found.members.astype(np.float32), alone[reaching]]),
             owners=owners,
+            spots=spots,
+            log_posterior=log_posterior,
         )
-        wanted = self.settings.spots.levels and evidence.mask_logits is not None and len(evidence.peaks) > 0
-        return _with_spots(of_peaks, evidence, self.settings) if wanted else of_peaks
 
     def choose(self, regions: Regions, gallery: Gallery, sizes: NDArray[np.float32]) -> Retrieved:
         """The proposal that fits each region best, then mask NMS.
@@ -108,74 +106,69 @@ class RefinedRetrieval:
         least = -np.inf
         if settings.least_score is not None:
             least = settings.least_score + settings.chance * np.log(len(gallery))
-        regions = self._worth_asking(regions, sizes, least)
-        fits = fit(regions.weights, gallery, sizes, settings.tightness)
+        spots = self._worth_asking(regions.spots, least)
+        count, log_posterior = len(regions.scores), regions.log_posterior[spots.class_ids]
+        weights = np.concatenate([regions.weights, spots.regions * np.exp(log_posterior)])
+        fits = fit(weights, gallery, sizes, settings.tightness)
         behind = settings.rank * np.arange(len(gallery)) / len(gallery)
         chosen = (fits - behind).argmax(axis=1)
-        members = gallery.members[chosen]
-        scores = self._scores(regions, fits[np.arange(len(chosen)), chosen], members, sizes)
-        kept, winner = mask_nms(members, scores, regions.class_ids, sizes, self.settings.nms_iou)
+        best, members = fits[np.arange(len(chosen)), chosen], gallery.members[chosen]
+        areas = np.maximum(members @ sizes, 1)  # superpixels may be lost where a picture is small
+        shares = areas / sizes.sum()
+        inside = np.einsum("nk,nk->n", members[count:] * sizes, log_posterior) / areas[count:]
+        scores = np.concatenate(
+            [
+                regions.scores + _trust(best[:count], shares[:count], settings),
+                self._spot_scores(best[count:], shares[count:], inside),
+            ]
+        )
+        class_ids = np.concatenate([regions.class_ids, spots.class_ids])
+        kept, winner = mask_nms(members, scores, class_ids, sizes, self.settings.nms_iou)
         # what suppresses another is the better one: all that are let go are the last
         kept = kept[scores[kept] > least]
         winner = np.where(winner < len(kept), winner, -1)
         owners = regions.owners
+        seeds = np.concatenate([np.full(count, -1), spots.seeds])
         return Retrieved(
-            class_ids=regions.class_ids[kept],
+            class_ids=class_ids[kept],
             scores=scores[kept],
             peak_indices=_peaks(regions.peak_indices, scores, kept, winner),
             members=members[kept],
             owners=np.where(owners < 0, -1, winner[owners] if len(winner) else -1),
-            seeds=regions.seeds[kept],
+            seeds=seeds[kept],
         )
 
-    def _worth_asking(self, regions: Regions, sizes: NDArray[np.float32], least: float) -> Regions:
-        """Without the spots that would not exceed ``least`` if their own region were a proposal."""
-        spot = regions.peak_indices < 0
-        if not spot.any() or np.isneginf(least):
-            return regions
-        asked = ~spot
-        own = replace(regions, **{name: getattr(regions, name)[spot] for name in _PER_REGION})
-        fitting = np.ones(len(own.scores), np.float32)
-        asked[spot] = self._scores(own, fitting, own.weights > 0, sizes) > least
-        return replace(regions, **{name: getattr(regions, name)[asked] for name in _PER_REGION})
+    def _worth_asking(self, spots: Spots, least: float) -> Spots:
+        """The spots that would exceed ``least`` if their own region were a proposal."""
+        fitting = np.ones(len(spots.shares), np.float32)
+        return spots.select(self._spot_scores(fitting, spots.shares, spots.log_means) > least)
 
-    def _scores(
+    def _spot_scores(
         self,
-        regions: Regions,
         fits: NDArray[np.float32],
-        members: NDArray[np.bool_],
-        sizes: NDArray[np.float32],
+        shares: NDArray[np.floating],
+        log_posterior: NDArray[np.floating],
     ) -> NDArray[np.float32]:
-        """Scores of regions that take proposals, float32 [n], of how well these fit, [n], bool [n, K]."""
-        inside = members * sizes
-        areas = np.maximum(inside.sum(axis=1), 1)  # superpixels may be lost where a picture is small
-        posterior = np.einsum("nk,nk->n", inside, regions.log_posterior) / areas
-        share, spots = areas / sizes.sum(), self.settings.spots
-        trust = np.where(
-            regions.peak_indices >= 0,
-            _trust(fits, share, self.settings.refine),
-            _trust(fits, share, spots) + spots.posterior * posterior,
-        )
-        return np.asarray(regions.scores + trust, dtype=np.float32)
+        """Scores of spots that take proposals, float32 [n].
+
+        Args:
+            fits: How well the proposals fit, [n].
+            shares: Their shares of the picture, [n].
+            log_posterior: Mean of the class's log posterior inside them, [n].
+        """
+        settings = self.settings.spots
+        scores = settings.offset + settings.posterior * log_posterior + _trust(fits, shares, settings)
+        return np.asarray(scores, dtype=np.float32)
 
 
-def _with_spots(regions: Regions, evidence: Evidence, settings: RetrievalSettings) -> Regions:
-    """Regions followed by the spots of a mask head, weighed by their posterior."""
-    assert evidence.mask_logits is not None  # noqa: S101 - the caller has looked
+def _spots(evidence: Evidence, settings: RetrievalSettings) -> tuple[Spots, NDArray[np.float32]]:
+    """The spots of a frame and the log posterior that they are of, float32 [C, K]."""
+    logits, count = evidence.mask_logits, evidence.graph.count
+    if logits is None or len(evidence.peaks) == 0 or not settings.spots.levels:
+        return Spots.none(count), np.zeros((0, count), np.float32)
     strength = class_strength(evidence.class_maps, evidence.class_scores, settings)
-    belief = log_posterior(evidence.mask_logits, strength, settings.walk.background, settings.spots.prior)
-    posterior = np.exp(belief)
-    spots = find_spots(posterior, strength > settings.spots.presence, evidence.graph.edges, settings.spots)
-    count = len(spots.class_ids)
-    return Regions(
-        class_ids=np.concatenate([regions.class_ids, spots.class_ids]),
-        scores=np.concatenate([regions.scores, np.full(count, settings.spots.offset, np.float32)]),
-        peak_indices=np.concatenate([regions.peak_indices, np.full(count, -1)]),
-        seeds=np.concatenate([regions.seeds, spots.seeds]),
-        weights=np.concatenate([regions.weights, spots.regions * posterior[spots.class_ids]]),
-        log_posterior=np.concatenate([regions.log_posterior, belief[spots.class_ids]]),
-        owners=regions.owners,
-    )
+    believed = log_posterior(logits, strength, settings.walk.background, settings.spots.prior)
+    return find_spots(believed, strength > settings.spots.presence, evidence.graph, settings.spots), believed
 
 
 def _peaks(
@@ -184,13 +177,17 @@ def _peaks(
     kept: NDArray[np.int64],
     winner: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """The peak of each kept region, int64 [m]: a spot takes that of the best region it suppressed, if any."""
-    losers = np.flatnonzero((peak_indices >= 0) & (winner >= 0))
+    """The peak of each kept region, int64 [m]: a spot takes that of the best region it suppressed, or -1.
+
+    Regions with a peak, of which ``peak_indices`` are, come before all spots.
+    """
+    losers = np.flatnonzero(winner[: len(peak_indices)] >= 0)
     losers = losers[np.argsort(scores[losers], kind="stable")]
     best = np.full(len(kept), -1)
     best[winner[losers]] = peak_indices[losers]  # of several the last, the best
-    own = peak_indices[kept]
-    return np.where(own < 0, best, own)
+    of_peaks = kept < len(peak_indices)
+    best[of_peaks] = peak_indices[kept[of_peaks]]
+    return best
 
 
 def peak_regions(

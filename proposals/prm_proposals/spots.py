@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.laplacian import adjacency
+from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import SpotSettings
 
 
@@ -25,11 +26,31 @@ class Spots:
         class_ids: int64 [n].
         seeds: The superpixel of each, where the posterior of its class is highest; int64 [n].
         regions: The superpixels that belong to it, bool [n, K].
+        shares: Size of its region as a share of the picture, float32 [n].
+        log_means: Mean of the class's log posterior over its region, float32 [n].
     """
 
     class_ids: NDArray[np.int64]
     seeds: NDArray[np.int64]
     regions: NDArray[np.bool_]
+    shares: NDArray[np.float32]
+    log_means: NDArray[np.float32]
+
+    def select(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Spots:
+        """Those at ``index``."""
+        return Spots(
+            self.class_ids[index],
+            self.seeds[index],
+            self.regions[index],
+            self.shares[index],
+            self.log_means[index],
+        )
+
+    @classmethod
+    def none(cls, superpixels: int) -> Spots:
+        """No spots on so many superpixels."""
+        nothing, nowhere = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(nothing, nothing, np.zeros((0, superpixels), np.bool_), nowhere, nowhere)
 
 
 def log_posterior(
@@ -58,9 +79,9 @@ def log_posterior(
 
 
 def find_spots(
-    posterior: NDArray[np.float32],
+    log_posterior: NDArray[np.float32],
     present: NDArray[np.bool_],
-    edges: NDArray[np.int32],
+    graph: RegionGraph,
     settings: SpotSettings,
 ) -> Spots:
     """Spots of all classes at all levels, level by level, class by class.
@@ -69,37 +90,37 @@ def find_spots(
     that holds k is higher; of equally high ones it is the first. The part is its region.
 
     Args:
-        posterior: P, float32 [C, K], in [0, 1].
+        log_posterior: log P, float32 [C, K], <= 0.
         present: Classes that may have spots, bool [C].
-        edges: Neighbouring superpixels, int32 [E, 2].
+        graph: Superpixels.
         settings: ``levels`` and ``least``.
     """
-    count = posterior.shape[1]
-    starts, neighbours, _ = adjacency(edges, np.ones(len(edges)), count)
+    starts, neighbours, _ = adjacency(graph.edges, np.ones(len(graph.edges)), graph.count)
+    steps = np.log(np.array(settings.levels)).astype(np.float32)
+    least = np.float32(np.log(settings.least))
     classes = np.flatnonzero(present)
-    found = _spots(
-        posterior, classes, starts, neighbours, np.array(settings.levels, np.float64), settings.least
-    )
-    return Spots(*found)
+    return Spots(*_spots(log_posterior, classes, starts, neighbours, graph.sizes, steps, least))
 
 
 @njit(cache=True, nogil=True)
-def _spots(posterior, classes, starts, neighbours, levels, least):  # type: ignore[no-untyped-def]
-    count = posterior.shape[1]
+def _spots(log_posterior, classes, starts, neighbours, sizes, steps, least):  # type: ignore[no-untyped-def]
+    count = log_posterior.shape[1]
     class_ids = np.empty(64, np.int64)
     seeds = np.empty(64, np.int64)
     regions = np.zeros((64, count), np.bool_)
+    shares = np.empty(64, np.float32)
+    means = np.empty(64, np.float32)
     inside = np.zeros(count, np.bool_)
     part = np.empty(count, np.int64)
+    picture = sizes.sum()
     found = 0
-    for level in levels:
+    for step in steps:
         for c in classes:
-            values = posterior[c]
+            values = log_posterior[c]
             for seed in range(count):
-                top = values[seed]
-                if top < least:
+                if values[seed] < least:
                     continue
-                size, highest = _part(values, starts, neighbours, seed, level * top, inside, part)
+                size, highest = _part(values, starts, neighbours, seed, values[seed] + step, inside, part)
                 for n in range(size):
                     inside[part[n]] = False
                 if not highest:
@@ -108,11 +129,17 @@ def _spots(posterior, classes, starts, neighbours, levels, least):  # type: igno
                     class_ids = np.concatenate((class_ids, np.empty(found, np.int64)))
                     seeds = np.concatenate((seeds, np.empty(found, np.int64)))
                     regions = np.concatenate((regions, np.zeros((found, count), np.bool_)))
+                    shares = np.concatenate((shares, np.empty(found, np.float32)))
+                    means = np.concatenate((means, np.empty(found, np.float32)))
                 class_ids[found], seeds[found] = c, seed
+                pixels, total = 0.0, 0.0
                 for n in range(size):
                     regions[found, part[n]] = True
+                    pixels += sizes[part[n]]
+                    total += sizes[part[n]] * values[part[n]]
+                shares[found], means[found] = pixels / picture, total / pixels
                 found += 1
-    return class_ids[:found], seeds[:found], regions[:found]
+    return class_ids[:found], seeds[:found], regions[:found], shares[:found], means[:found]
 
 
 @njit(cache=True, nogil=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut, chelsea
 
+from prm_proposals.settings import SpotSettings
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.segmenter import Segmenter
 
@@ -44,3 +48,22 @@ def test_equal_frames_give_equal_results(segmenter: Segmenter) -> None:
     again = segmenter(astronaut())
     np.testing.assert_array_equal(first.masks, again.masks)
     np.testing.assert_array_equal(first.scores, again.scores)
+
+
+def test_spots_of_its_mask_head_lie_on_what_they_find_and_have_no_prm(segmenter: Segmenter) -> None:
+    settings = segmenter.settings
+    without = replace(settings, spots=SpotSettings())
+    spotted = replace(
+        settings, spots=SpotSettings(levels=(0.5, 0.95)), refine=replace(settings.refine, least_score=None)
+    )
+    small = np.zeros((480, 640, 3), np.uint8) + np.uint8(120)
+    small[200:300, 260:360] = cv2.resize(astronaut(), (100, 100), interpolation=cv2.INTER_AREA)
+    found = Segmenter.open(retrieval=spotted)(small)
+    assert len(found) > len(Segmenter.open(retrieval=without)(small))
+    assert found.prms is not None
+    of_spots = found.prms.sum(axis=(1, 2)) == 0
+    assert of_spots.any()
+    height, width = found.masks.shape[1:]
+    assert ((found.peaks >= 0) & (found.peaks <= (width, height))).all()
+    inside = [mask[int(y), int(x)] for mask, (x, y) in zip(found.masks, found.peaks, strict=True)]
+    assert np.mean(np.array(inside)[of_spots]) > 0.5  # a proposal need not hold the middle of the superpixel
