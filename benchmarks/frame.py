@@ -96,9 +96,9 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     engine = create_backend(backend, threads)
     settings = exactly(bundle.manifest.retrieval, PEAKS)
     full = segmenter_of(bundle, backend, threads, settings)
-    shipped = segmenter_of(bundle, backend, threads)
+    shipped = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
     # one of its own: superpixels are begun ahead only after frames that showed something
-    idle = segmenter_of(bundle, engine, threads, min_score=SHOWN_FROM)
+    idle = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
     bare = engine.compile(bare_classifier(bundle).SerializeToString())
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
