@@ -30,7 +30,7 @@ from benchmarks.machine import pin_threads
 from benchmarks.published import PROPOSALS, PublishedInference
 from benchmarks.report import command_line
 from benchmarks.timing import Run, Samples, interleave, timed
-from benchmarks.variant import backends_that_run, segmenting
+from benchmarks.variant import backends_that_run, segmenter_of, segmenting
 from benchmarks.yolo import Yolo, rectangle, square
 from numpy.typing import NDArray
 
@@ -38,7 +38,6 @@ from benchmarks import frame_report
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.preprocess import preprocess
-from prm_runtime.segmenter import Segmenter
 
 PEAKS = 8
 SHOWN_FROM = 0.2  # prm-run's default --min-score
@@ -96,10 +95,10 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     """What is timed of one engine."""
     engine = create_backend(backend, threads)
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    full = Segmenter(bundle, engine, settings, overlap=threads > 1)
-    shipped = Segmenter(bundle, engine, min_score=SHOWN_FROM, overlap=threads > 1)
+    full = segmenter_of(bundle, backend, threads, settings)
+    shipped = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
     # one of its own: superpixels are begun ahead only after frames that showed something
-    idle = Segmenter(bundle, engine, min_score=SHOWN_FROM, overlap=threads > 1)
+    idle = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
     bare = engine.compile(bare_classifier(bundle).SerializeToString())
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
@@ -124,10 +123,7 @@ def yolo_runs(yolo: Yolo, backends: Sequence[str], picture: NDArray[np.uint8]) -
 def beside_published(bundle: Bundle, backends: Sequence[str], threads: int, pictures: Pictures) -> Samples:
     """Ours and the published inference in turn, on the same peaks and proposals."""
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    segmenters = {
-        name: Segmenter(bundle, create_backend(name, threads), settings, overlap=threads > 1)
-        for name in backends
-    }
+    segmenters = {name: segmenter_of(bundle, name, threads, settings) for name in backends}
     published = PublishedInference(bare_classifier(bundle), settings.eq6)
     evidences = [next(iter(segmenters.values())).evidence(picture) for picture in pictures]
     given = [(found.peaks, found.gallery.masks(range(PROPOSALS))) for found in evidences]

@@ -25,7 +25,7 @@ from benchmarks.exported import as_shipped, export_again
 from benchmarks.machine import pin_threads
 from benchmarks.report import Report, Table, command_line
 from benchmarks.timing import Samples, disturbance_notes, interleave
-from benchmarks.variant import backends_that_run, segmenting
+from benchmarks.variant import backends_that_run, segmenter_of, segmenting
 
 from prm_export.precision import Precision
 from prm_runtime.backends import create_backend
@@ -56,9 +56,7 @@ def main(
         megabytes = {precision: bundle.path.stat().st_size / 1e6 for precision, bundle in bundles.items()}
         runs = {
             f"{backend}, {precision}": segmenting(
-                Segmenter(
-                    bundle, create_backend(backend, threads), exactly(bundle.manifest.retrieval, PEAKS)
-                ),
+                segmenter_of(bundle, backend, threads, exactly(bundle.manifest.retrieval, PEAKS)),
                 pictures,
             )
             for backend in backends

@@ -28,12 +28,10 @@ from benchmarks.exported import as_shipped, export_again
 from benchmarks.machine import pin_threads
 from benchmarks.report import Report, Table, Target, command_line
 from benchmarks.timing import TOTAL, Run, Samples, disturbance_notes, interleave
-from benchmarks.variant import backends_that_run, segmenting
+from benchmarks.variant import backends_that_run, segmenter_of, segmenting
 
 from prm_proposals.generator import ProposalGenerator
-from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle, shipped_bundle
-from prm_runtime.segmenter import Segmenter
 
 PEAKS = 8
 VALUES = {
@@ -106,15 +104,14 @@ def along(opener: Opener, axis: str, backends: Sequence[str], rounds: int, threa
 def of_peaks(bundle: Bundle, pictures: Pictures, threads: int, backend: str, count: int) -> Run:
     """Exactly so many peaks."""
     settings = exactly(bundle.manifest.retrieval, count)
-    return segmenting(Segmenter(bundle, create_backend(backend, threads), settings), pictures, count)
+    return segmenting(segmenter_of(bundle, backend, threads, settings), pictures, count)
 
 
 def of_proposals(bundle: Bundle, pictures: Pictures, threads: int, backend: str, count: int) -> Run:
     """At most so many proposals."""
     proposals = ProposalGenerator(replace(bundle.manifest.proposals, max_proposals=count))
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    engine = create_backend(backend, threads)
-    return segmenting(Segmenter(bundle, engine, settings, proposals=proposals), pictures, PEAKS)
+    return segmenting(segmenter_of(bundle, backend, threads, settings, proposals), pictures, PEAKS)
 
 
 def of_size(bundle: Bundle, pictures: Pictures, threads: int, backend: str, size: int) -> Run:
@@ -129,7 +126,7 @@ def of_batch(folder: Path, pictures: Pictures, threads: int, backend: str, batch
     path = folder / f"batch-{batch}.prm"
     bundle = Bundle.open(path) if path.exists() else export_again(path, as_shipped(batch=batch))
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    segmenter = Segmenter(bundle, create_backend(backend, threads), settings)
+    segmenter = segmenter_of(bundle, backend, threads, settings)
 
     def run(number: int) -> dict[str, float]:
         some = [pictures[(number + n) % len(pictures)] for n in range(batch)]
@@ -148,7 +145,7 @@ def of_threads(bundle: Bundle, pictures: Pictures, backend: str, threads: int) -
 def of_streams(bundle: Bundle, pictures: Pictures, threads: int, backend: str, streams: int) -> Run:
     """So many callers at once; seconds are those of a frame of any of them."""
     settings = exactly(bundle.manifest.retrieval, PEAKS)
-    segmenter = Segmenter(bundle, create_backend(backend, threads), settings)
+    segmenter = segmenter_of(bundle, backend, threads, settings)
     pool = ThreadPoolExecutor(streams)
 
     def one_stream(first: int) -> None:

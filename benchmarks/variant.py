@@ -10,7 +10,10 @@ import numpy as np
 from benchmarks.timing import TOTAL, Run
 from numpy.typing import NDArray
 
+from prm_proposals.picture import ProposalSource
+from prm_proposals.settings import RetrievalSettings
 from prm_runtime.backends import BACKENDS, create_backend
+from prm_runtime.bundle import Bundle
 from prm_runtime.console import PrmError
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.timing import STAGES
@@ -29,6 +32,19 @@ def backends_that_run() -> list[str]:
         else:
             found.append(name)
     return found
+
+
+def segmenter_of(
+    bundle: Bundle,
+    backend: str,
+    threads: int,
+    settings: RetrievalSettings | None = None,
+    proposals: ProposalSource | None = None,
+    min_score: float = 0.0,
+) -> Segmenter:
+    """A segmenter as ``Segmenter.open`` makes it for so many threads."""
+    engine = create_backend(backend, threads)
+    return Segmenter(bundle, engine, settings, proposals=proposals, min_score=min_score, overlap=threads != 1)
 
 
 def segmenting(segmenter: Segmenter, pictures: Sequence[NDArray[np.uint8]], peaks: int | None = None) -> Run:
