@@ -11,6 +11,7 @@ import onnx
 from torch import Tensor
 
 from prm_export.errors import ExportError
+from prm_proposals.generator import ProposalGenerator
 from prm_proposals.settings import ProposalSettings, RetrievalSettings
 from prm_runtime.bundle import Bundle
 from prm_runtime.manifest import Preprocessing, Provenance
@@ -53,7 +54,9 @@ class Material:
 
 
 def with_settings(material: Material, path: Path) -> Material:
-    """The material with the proposal and retrieval settings of another bundle of the network.
+    """The material with the proposal and retrieval settings of another bundle.
+
+    Proposals that are made of features which the network does not have stay as they are.
 
     Raises:
         ExportError: If that bundle knows other classes.
@@ -63,4 +66,6 @@ def with_settings(material: Material, path: Path) -> Material:
         raise ExportError(
             f"--settings-from {path}: its classes are not those of the network; take a bundle of the same one"
         )
-    return replace(material, proposals=manifest.proposals, retrieval=manifest.retrieval)
+    own, others = (set(ProposalGenerator(s).feature_names) for s in (material.proposals, manifest.proposals))
+    proposals = manifest.proposals if others <= own else material.proposals
+    return replace(material, proposals=proposals, retrieval=manifest.retrieval)

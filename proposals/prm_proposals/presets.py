@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import replace
 
 from prm_proposals.settings import ProposalSettings, TreeSettings
@@ -31,14 +31,25 @@ OFFLINE = replace(
 """More trees of more colours and features on a finer grid, where a picture may take three times as long."""
 
 
-def for_taps(taps: Collection[str]) -> ProposalSettings:
-    """The preset for live pictures of a network that offers the feature maps ``taps``.
+FEWEST_TAPS = 3
+"""Strides 8, 16 and 32."""
+
+
+def for_taps(taps: Iterable[str]) -> ProposalSettings:
+    """The preset for live pictures of a network that offers the feature maps ``taps``, the finest first.
+
+    That is ``LIVE`` with the network's own features at the strides of an EfficientNet-Lite0's.
 
     Example:
-        >>> for_taps(["block4", "block10", "block14", "block15"]) is LIVE
+        >>> for_taps(["block4", "block10", "block14", "block15"]) == LIVE
         True
         >>> for_taps([]) is NO_NETWORK
         True
     """
-    needed = {name for tree in LIVE.trees for name in tree.features}
-    return LIVE if needed <= set(taps) else NO_NETWORK
+    names = tuple(taps)
+    if len(names) < FEWEST_TAPS:
+        return NO_NETWORK
+    fine, middle, coarse, coarsest = (*names[:3], names[-1])
+    features = (fine, middle, coarsest), (middle, coarse)
+    trees = (replace(tree, features=those) for tree, those in zip(LIVE.trees, features, strict=True))
+    return replace(LIVE, trees=tuple(trees))

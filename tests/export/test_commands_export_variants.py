@@ -15,8 +15,8 @@ from tests.fixtures.voc_tree import write_voc_tree
 
 from prm_export.calibration import FEWEST, calibration_pictures
 from prm_export.errors import ExportError
-from prm_proposals.settings import RetrievalSettings
-from prm_runtime.bundle import Bundle
+from prm_proposals.settings import ProposalSettings, RetrievalSettings, TreeSettings
+from prm_runtime.bundle import Bundle, write_bundle
 from prm_runtime.segmenter import Segmenter
 
 ALL_PEAKS = RetrievalSettings(presence=-1e6, peak_floor=-1e6, peak_ratio=-1e6, score_offset=-1e6)
@@ -79,6 +79,14 @@ def test_settings_come_from_another_bundle(
     output = tmp_path / "tuned.prm"
     assert prm_export(folder, "-o", output, "--settings-from", colour_bundle).code == 0
     assert Bundle.open(output).manifest.proposals == Bundle.open(colour_bundle).manifest.proposals
+    assert prm_export(folder, "-o", tmp_path / "own.prm").code == 0
+    bundle = Bundle.open(tmp_path / "own.prm")
+    trees = (TreeSettings(boundary=0.2, features=("elsewhere",)),)
+    elsewhere = bundle.manifest.model_copy(update={"proposals": ProposalSettings(trees=trees)})
+    members = {name: bundle.read(name) for name in ("forward.onnx", "backprop.onnx")}
+    write_bundle(tmp_path / "elsewhere.prm", elsewhere, members)
+    assert prm_export(folder, "-o", output, "--settings-from", tmp_path / "elsewhere.prm").code == 0
+    assert Bundle.open(output).manifest.proposals == bundle.manifest.proposals
     result = prm_export(checkpoint, "-o", tmp_path / "x.prm", "--settings-from", colour_bundle)
     assert result.code == 1
     assert "its classes are not those of the network" in result.err

@@ -106,6 +106,24 @@ def test_missing_feature_maps_are_named():
 def test_the_preset_follows_the_taps():
     assert presets.for_taps(tap_maps()) == presets.LIVE
     assert presets.for_taps(["block4"]) == presets.NO_NETWORK
+
+
+@pytest.mark.parametrize(
+    ("taps", "features"),
+    [
+        (
+            ["block6", "block14", "block19", "block20"],
+            [("block6", "block14", "block20"), ("block14", "block19")],
+        ),
+        (["block1", "block2", "block3"], [("block1", "block2", "block3"), ("block2", "block3")]),
+    ],
+)
+def test_networks_with_other_blocks_get_the_same_trees(
+    taps: list[str], features: list[tuple[str, ...]]
+) -> None:
+    trees = presets.for_taps(taps).trees
+    assert [tree.features for tree in trees] == features
+    assert [tree.boundary for tree in trees] == [tree.boundary for tree in presets.LIVE.trees]
     assert all(isinstance(tree, TreeSettings) for tree in presets.LIVE.trees)
 
 
