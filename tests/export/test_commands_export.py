@@ -41,7 +41,7 @@ def test_a_checkpoint_becomes_a_verified_bundle(
     assert manifest.peaks.rules == "paper"
     assert manifest.preprocessing.size == INPUT_SIZE
     assert manifest.preprocessing.mean == tiny_backbone.TinyBackbone.mean
-    assert manifest.proposals == presets.NO_NETWORK
+    assert manifest.proposals == presets.for_taps(["block2", "block3", "block4"])
     assert (manifest.provenance.backbone, manifest.provenance.data) == ("tiny", "noise")
     assert manifest.provenance.recipe == {"epochs": 0}
     assert manifest.provenance.metrics == {"mAP": 0.5}

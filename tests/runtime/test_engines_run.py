@@ -54,8 +54,8 @@ class HostBackend:
 
 
 def test_frames_give_what_they_give_elsewhere_and_gains_never_leave_the_device(colour_bundle: Path) -> None:
-    backend = HostBackend()
-    on_device = Segmenter(Bundle.open(colour_bundle), backend)
+    backend, bundle = HostBackend(), Bundle.open(colour_bundle)
+    on_device = Segmenter(bundle, backend)
     elsewhere = Segmenter.open(colour_bundle)
     frames = [draw_blobs()[0], draw_blobs(size=(256, 448))[0]]
     for frame in (frames[0], frames[0], frames[1], frames[0], frames[0]):
@@ -64,7 +64,7 @@ def test_frames_give_what_they_give_elsewhere_and_gains_never_leave_the_device(c
         np.testing.assert_array_equal(found.masks, expected.masks)
         np.testing.assert_array_equal(found.prms, expected.prms)
     assert backend.cuda.replays > 0
-    gain = sum(4 * np.prod(s.shape[1:2]) * 224 * 168 for s in on_device._manifest.backprop.inputs[1:])
+    gain = sum(4 * np.prod(s.shape[1:2]) * 224 * 168 for s in bundle.manifest.backprop.inputs[1:])
     assert backend.cuda.uploaded < 5 * (4 * 3 * 448 * 352 + gain)  # images and peaks alone
 
 
