@@ -52,6 +52,11 @@ class Emitter:
         """Emit the spatial size of [N, C, h, w] as int64 [2]."""
         return self.op("Shape", image_like, start=2)
 
+    def at_cells(self, maps: ir.Value, cell: ir.Value) -> ir.Value:
+        """Emit the values [P, C] of a map [1, C, h, w] at some cells, int64 [P], counted row by row."""
+        flat = self.op("Flatten", self.op("Squeeze", maps, self.int64(0)), axis=1)
+        return self.op("Transpose", self.op("Gather", flat, cell, axis=1), perm=[1, 0])
+
 
 def node_name(node: ir.Node) -> str:
     """How messages call a node: its operator and name."""

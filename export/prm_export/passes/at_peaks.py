@@ -18,8 +18,8 @@ CELLWISE = {"Add", "Clip", "Div", "Identity", "Mul", "Relu"}
 def compute_at_peaks(reverse: ir.Model) -> ir.Model:
     """Move the gathering of gains in a reverse graph before what they are computed by.
 
-    Gathered gains are recognised by the nodes that ``ReverseGraph.scale`` emits for a vector per peak:
-    Squeeze, Flatten, Gather, Transpose.
+    Gathered gains are recognised by the nodes of :meth:`~prm_export.emit.Emitter.at_cells`: Squeeze, Flatten,
+    Gather, Transpose.
     """
     for node in list(reverse.graph):
         gathered = _gathered(node)
@@ -66,17 +66,12 @@ class _Cells:
                 inputs = [None if x is None else x if _is_number(x) else self.take(x) for x in node.inputs]
                 self._taken[value] = self._emitter.op(node.op_type, *inputs)
             else:
-                self._taken[value] = self._picked(value)
+                self._taken[value] = self._emitter.at_cells(value, self._cell)
         return self._taken[value]
 
     def _convolved(self, node: ir.Node) -> ir.Value:
         W = self._emitter.op("Flatten", input_of(node, 1), axis=1)
         return self._emitter.op("Gemm", self.take(input_of(node)), W, *node.inputs[2:], transB=1)
-
-    def _picked(self, value: ir.Value) -> ir.Value:
-        op = self._emitter.op
-        flat = op("Flatten", op("Squeeze", value, self._emitter.int64(0)), axis=1)
-        return op("Transpose", op("Gather", flat, self._cell, axis=1), perm=[1, 0])
 
 
 def _is_number(value: ir.Value) -> bool:

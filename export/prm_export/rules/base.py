@@ -117,8 +117,7 @@ class ReverseGraph(Emitter):
         if G.pointwise and one_cell:
             gain = self.op("Flatten", gain, axis=1)
         elif G.pointwise:
-            flat = self.op("Flatten", self.op("Squeeze", gain, self.int64(0)), axis=1)
-            gain = self.op("Transpose", self.op("Gather", flat, self._cell, axis=1), perm=[1, 0])
+            gain = self.at_cells(gain, self._cell)
         elif G.reach is not None and not one_cell:
             gain = self.windows.cut(gain, G.reach)
         return replace(G, value=self.op("Mul", G.value, gain))
