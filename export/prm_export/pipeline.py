@@ -113,7 +113,8 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         ExportError: If the network holds what peak back-propagation has no rule for.
     """
     rules = RULES[options.rules]
-    if (options.split_stride or options.split_reach) is not None and not rules.carries_gain:
+    shared = options.split_stride is not None or options.split_reach is not None
+    if shared and not rules.carries_gain:
         raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
     model = simplify(ir.from_proto(classifier), rules.folds)
     scores = None if options.aggregation is not None else take_class_scores(model)
