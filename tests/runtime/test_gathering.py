@@ -27,9 +27,11 @@ class Watched(ProposalGenerator):
 
     superpixels: list[str]
     galleries: list[str]
+    began: threading.Semaphore
 
     def regions(self, image: NDArray[np.uint8]) -> RegionGraph:
         self.superpixels.append(threading.current_thread().name)
+        self.began.release()
         return super().regions(image)
 
     def __call__(self, picture: Picture) -> Gallery:
@@ -40,7 +42,7 @@ class Watched(ProposalGenerator):
 def watched(bundle: Path, *, overlap: bool) -> tuple[Segmenter, Watched]:
     opened = Bundle.open(bundle)
     generator = Watched(opened.manifest.proposals)
-    generator.superpixels, generator.galleries = [], []
+    generator.superpixels, generator.galleries, generator.began = [], [], threading.Semaphore(0)
     backend = create_backend("onnxruntime", 1)
     return Segmenter(opened, backend, proposals=generator, overlap=overlap), generator
 
@@ -65,7 +67,8 @@ def test_superpixels_are_begun_ahead_only_after_a_frame_with_peaks(colour_bundle
     for frame in (BLANK, BLANK, draw_blobs()[0], BLANK, BLANK):
         segmenter(frame)
         made.append(len(generator.superpixels))
-    segmenter.close()
+    for _ in range(2):
+        assert generator.began.acquire(timeout=30)
     assert made[:3] == [0, 0, 1]
     assert made[3] in (1, 2)  # begun for nothing, in another thread
     assert len(generator.superpixels) == 2
