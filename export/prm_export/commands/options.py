@@ -109,7 +109,8 @@ SettingsFrom = Annotated[
     Path | None,
     typer.Option(
         metavar="BUNDLE",
-        help="Take the retrieval and proposal settings of this bundle, such as one that prm-eval tuned.",
+        help="Take the retrieval settings of this bundle, such as one that prm-eval tuned, and its proposal "
+        "settings if the network has the features that they name.",
         show_default=False,
     ),
 ]
