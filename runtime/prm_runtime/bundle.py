@@ -66,7 +66,7 @@ class Bundle:
                 newer schema, if it holds other members than the manifest lists, or lacks the signature.
             KeyFileError: If the key cannot be used.
         """
-        path = _located(Path(path))
+        path = find_bundle(path)
         key = None if require_signature is None else read_public_key(require_signature)
         with _reading(path) as file:
             table = read_table(file)
@@ -171,11 +171,17 @@ def shipped_bundle(name: str = "voc20-lite0") -> Path:
     return MODELS / f"{name}.prm"
 
 
-def _located(path: Path) -> Path:
-    """The path itself, or that of the shipped bundle that it names."""
-    shipped = MODELS / f"{path}.prm"
-    is_name = path.parent == Path() and not path.exists() and shipped.is_file()
-    return shipped if is_name else path
+def find_bundle(path: str | os.PathLike[str]) -> Path:
+    """The path itself, or where there is nothing that of the shipped bundle that it names.
+
+    Example:
+        >>> find_bundle("voc20-lite2") == shipped_bundle("voc20-lite2")
+        True
+    """
+    given = Path(path)
+    shipped = MODELS / f"{given}.prm"
+    is_name = given.parent == Path() and not given.exists() and shipped.is_file()
+    return shipped if is_name else given
 
 
 @contextmanager
