@@ -166,7 +166,7 @@ def shipped_bundle(name: str = "voc20-lite0") -> Path:
 
     Args:
         name: ``voc20-lite0`` (20 VOC classes, EfficientNet-Lite0, for live pictures), or ``voc20-lite2`` (the
-            same on EfficientNet-Lite2: better masks, twice the work).
+            same on EfficientNet-Lite2: better masks, half as much work again).
     """
     return MODELS / f"{name}.prm"
 

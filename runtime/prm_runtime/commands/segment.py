@@ -47,7 +47,7 @@ def segment(
         Path | None,
         typer.Option(
             help="Bundle (.prm) to run, or voc20-lite0 (default) or voc20-lite2, which are shipped: "
-            "the latter has better masks and takes twice the work."
+            "the latter has better masks and takes longer."
         ),
     ] = None,
     backend: Annotated[
