@@ -152,8 +152,9 @@ def _unit(image: NDArray[np.uint8]) -> float:
 def _fill(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], colour: Colour) -> None:
     x0, y0, x1, y1 = box
     region, inside = canvas[y0:y1, x0:x1], mask[y0:y1, x0:x1]
-    tinted = cv2.addWeighted(region, 1 - FILL_OPACITY, np.full_like(region, colour), FILL_OPACITY, 0)
-    np.copyto(region, tinted, where=inside[..., None])
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    tints = cv2.addWeighted(levels, 1 - FILL_OPACITY, np.full_like(levels, colour), FILL_OPACITY, 0)
+    cv2.copyTo(cv2.LUT(region, tints), inside.view(np.uint8), region)
 
 
 def _outline(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour, thickness: int) -> None:

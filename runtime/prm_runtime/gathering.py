@@ -27,7 +27,8 @@ from prm_runtime.timing import StageTimes
 
 T = TypeVar("T")
 Timed = tuple[RegionGraph, float]
-Regions = tuple[RegionGraph, Gallery]
+MaskLogits = NDArray[np.float32] | None
+Regions = tuple[RegionGraph, Gallery, MaskLogits]
 Frame = NDArray[np.uint8]
 
 
@@ -35,7 +36,7 @@ class EvidenceSource:
     """Makes the evidence of frames. Several threads may ask at once.
 
     With ``overlap`` proposals are made in a thread of their own while the network runs: superpixels, which
-    need the frame alone, beside the forward graph, and what is merged of them beside the reverse graph. The
+    need the frame alone, beside the forward graph, and what comes of them beside the reverse graph. The
     former begins before it is known whether a frame shows anything, and only if the frame before it did.
 
     Args:
@@ -112,8 +113,17 @@ class EvidenceSource:
                 yield _without_regions(maps, prms)
                 continue
             with proposal_errors():
-                graph, gallery = regions()
-            yield self._evidence(maps, live, prms, graph, gallery)
+                graph, gallery, mask_logits = regions()
+            yield Evidence(
+                maps["class_maps"][0],
+                maps["class_scores"][0],
+                maps["peaks"][0][live],
+                maps["peak_scores"][0][live],
+                prms,
+                graph,
+                gallery,
+                mask_logits,
+            )
 
     def _start(self, work: Callable[..., T], *args: object) -> Callable[[], T]:
         """What hands out the result of some work: begun in a thread, or done when it is asked for."""
@@ -142,7 +152,7 @@ class EvidenceSource:
         features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
         gallery = self._proposals(Picture(frame, graph, features, name))
         self._times.add("proposals", seconds + perf_counter() - start)
-        return graph, gallery
+        return graph, gallery, _mask_logits(maps, graph)
 
     def _remembered(
         self,
@@ -153,33 +163,16 @@ class EvidenceSource:
         memory: RegionMemory,
     ) -> Regions:
         recalled = memory.recall(frame, prms)
-        if recalled is None:
-            recalled = self._regions(frame, name, maps, partial(self._superpixels, frame))
-            memory.keep(frame, *recalled)
-        return recalled
+        if recalled is not None:
+            return *recalled, _mask_logits(maps, recalled[0])
+        regions = self._regions(frame, name, maps, partial(self._superpixels, frame))
+        memory.keep(frame, *regions[:2])
+        return regions
 
-    def _evidence(
-        self,
-        maps: Maps,
-        live: NDArray[np.int64],
-        prms: NDArray[np.float32],
-        graph: RegionGraph,
-        gallery: Gallery,
-    ) -> Evidence:
-        mask_logits = None
-        if MASK_LOGITS in maps:
-            with self._times.stage("retrieval"):
-                mask_logits = graph.pooling.means(maps[MASK_LOGITS][0])
-        return Evidence(
-            maps["class_maps"][0],
-            maps["class_scores"][0],
-            maps["peaks"][0][live],
-            maps["peak_scores"][0][live],
-            prms,
-            graph,
-            gallery,
-            mask_logits,
-        )
+
+def _mask_logits(maps: Maps, graph: RegionGraph) -> MaskLogits:
+    """What a mask head says each superpixel shows, float32 [K, 1 + C]; None without one."""
+    return graph.pooling.means(maps[MASK_LOGITS][0]) if MASK_LOGITS in maps else None
 
 
 def _without_regions(maps: Maps, prms: NDArray[np.float32]) -> Evidence:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from prm_proposals.evidence import Evidence
 from prm_runtime.errors import PrmError
@@ -20,12 +22,21 @@ Transform = Callable[[Frame, Instances], Instances]
 Analyse = Callable[[Sequence[Frame]], Iterator[tuple[Instances, Evidence | None]]]
 """Finds the instances of frames, and says what evidence they come from where the network ran."""
 
+Found = list[tuple[Instances, Evidence | None]]
+"""What :data:`Analyse` says of some frames."""
+
 MAX_FAILURES = 10  # in a row of one source, which is then ended
 WAIT_S = 0.5
+SIDE_BY_SIDE = 2  # network and retrieval are two stages, and each leaves cores idle
 
 
 class Inference:
     """Runs the segmenter on what an intake hands out.
+
+    Of files the next frame is begun while one is still in work: retrieval keeps a single core busy, and the
+    network leaves some of theirs idle. Results come in the frames' order all the same. Of live sources a
+    frame begun early would be an old one, whoever follows objects from frame to frame (``analyse``) needs
+    them one by one, and engines that take one frame at a time only get slower.
 
     An engine that fails on a frame, or has no memory for it, costs this frame: it is counted and noted, and
     the rest goes on. A source that fails :data:`MAX_FAILURES` times in a row is ended.
@@ -43,6 +54,7 @@ class Inference:
         analyse: Analyse | None = None,
     ) -> None:
         """Take the parts; nothing runs yet."""
+        self._may_overlap = analyse is None and segmenter.backend.concurrent and segmenter.overlap
         self._analyse = analyse or self._every_frame
         self._segmenter = segmenter
         self._intake = intake
@@ -52,36 +64,54 @@ class Inference:
         self.last_error: str | None = None
 
     def results(self) -> Iterator[Result]:
-        """The results of all frames, as many at a time as the network takes.
+        """The results of all frames in their order, as many at a time as the network takes.
 
         Raises:
             PrmError: If a frame cannot be processed for a reason that the user can mend, such as a missing
                 gallery: it would come back with every frame.
         """
-        while not self._intake.has_ended:
-            yield from self._together(self._intake.take(self._segmenter.batch, WAIT_S))
+        begun: deque[tuple[list[Taken], Future[Found]]] = deque()
+        batch = self._segmenter.batch
+        with ThreadPoolExecutor(SIDE_BY_SIDE, "prm-segmenter") as threads:
+            while begun or not self._intake.has_ended:
+                # with a frame in work no time is spent on waiting for another
+                if not begun or (len(begun) < self._most_in_work and self._intake.has_enough(batch)):
+                    taken = self._intake.take(batch, WAIT_S)
+                    begun.append((taken, threads.submit(self._found, taken)))
+                else:
+                    taken, found = begun.popleft()
+                    yield from self._finish(taken, found.result)
 
-    def _together(self, taken: Sequence[Taken]) -> Iterator[Result]:
-        done = 0
+    @property
+    def _most_in_work(self) -> int:
+        # asked each time: whether a stream is live is known with its first frame
+        is_live = any(source.is_live for source in self._intake.sources)
+        return SIDE_BY_SIDE if self._may_overlap and not is_live else 1
+
+    def _found(self, taken: Sequence[Taken]) -> Found:
+        return list(self._analyse([one.frame for one in taken]))
+
+    def _finish(self, taken: Sequence[Taken], found: Callable[[], Found]) -> Iterator[Result]:
+        """The results of frames that were taken together; if they fail, of each that does not fail alone."""
         try:
-            for one, result in zip(taken, self._results([one.frame for one in taken]), strict=True):
-                self._in_a_row[one.source.name] = 0
-                done += 1
-                yield result
+            results = [self._result(one.frame, *each) for one, each in zip(taken, found(), strict=True)]
         except PrmError:
             raise
         except Exception as error:
             if len(taken) == 1:
                 self._note(taken[0], error)
-            else:  # one of them is to blame: find it
-                for one in taken[done:]:
-                    yield from self._together([one])
+            else:
+                for one in taken:
+                    yield from self._finish([one], partial(self._found, [one]))
+            return
+        for one in taken:
+            self._in_a_row[one.source.name] = 0
+        yield from results
 
-    def _results(self, frames: Sequence[Frame]) -> Iterator[Result]:
-        for frame, (instances, evidence) in zip(frames, self._analyse(frames), strict=True):
-            for transform in self._transforms:
-                instances = transform(frame, instances)
-            yield Result(frame, instances, self._segmenter.times, evidence)
+    def _result(self, frame: Frame, instances: Instances, evidence: Evidence | None) -> Result:
+        for transform in self._transforms:
+            instances = transform(frame, instances)
+        return Result(frame, instances, self._segmenter.times, evidence)
 
     def _every_frame(self, frames: Sequence[Frame]) -> Iterator[tuple[Instances, Evidence | None]]:
         names = [frame.stem + frame.number for frame in frames]

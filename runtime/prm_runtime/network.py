@@ -65,12 +65,12 @@ class Network:
             frames: RGB, uint8 [H, W, 3] each; neighbours that become images of one size share a batch.
 
         """
-        images = [preprocess(frame, self._preprocessing) for frame in frames]
         found: list[Maps] = []
-        groups = list(batches(images, self.batch))
+        groups = list(batches([preprocess(frame, self._preprocessing) for frame in frames], self.batch))
         for group in groups:
             missing = self.batch - len(group)
-            outputs = self._forward.run({"image": np.concatenate([*group, *[group[-1]] * missing])})
+            images = [*group, *[group[-1]] * missing]
+            outputs = self._forward.run({"image": np.concatenate(images) if len(images) > 1 else images[0]})
             if group is not groups[-1]:  # what is resident lasts until the next run
                 outputs = {name: np.array(value) for name, value in outputs.items()}
             found += [self._of_frame(outputs, n) for n in range(len(group))]

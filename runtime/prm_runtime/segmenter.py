@@ -46,6 +46,7 @@ class Segmenter:
         settings: Thresholds and parameters of the retrieval.
         backend: The inference engine.
         batch: Frames that the network takes at once; :meth:`many` makes use of it.
+        overlap: Whether proposals are made beside the network, in another thread.
         times: Seconds per stage, added up over all frames.
 
     Example:
@@ -102,6 +103,7 @@ class Segmenter:
             network, source, generator, self.settings, self.times, overlap=overlap
         )
         self._host_frame = HostFrames()
+        self.overlap = overlap
         self.batch = network.batch
         self._retrieval = create_retrieval(self.settings)
 

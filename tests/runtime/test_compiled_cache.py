@@ -28,6 +28,27 @@ print("onnx" in sys.modules)
 """
 
 
+IMPORT = """
+import sys
+import prm_runtime.backends.openvino
+print("openvino" in sys.modules, "openvino_telemetry" in sys.modules, "openvino.tools.ovc" in sys.modules)
+from openvino.tools.ovc import convert_model
+print(callable(convert_model))
+"""
+
+
+def test_openvino_is_imported_without_what_reports_to_its_maker() -> None:
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"CI": "1"},  # so that the converter itself sends nothing
+    )
+    assert done.stdout.split() == ["True", "False", "False", "True"], done.stderr
+
+
 def evidence(bundle: Path) -> Evidence:
     pytest.importorskip("openvino")
     with Segmenter.open(bundle, "openvino") as segmenter:

@@ -57,6 +57,40 @@ def test_several_sources_give_what_each_gives_alone(colour_segmenter: Segmenter,
             assert len(result.evidence.peaks) >= len(expected)
 
 
+@pytest.mark.parametrize(("overlap", "live", "most"), [(True, False, 2), (True, True, 1), (False, False, 1)])
+def test_a_file_has_two_frames_in_work_and_a_camera_one(
+    colour_bundle: Path,
+    clips: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    overlap: bool,
+    live: bool,
+    most: int,
+) -> None:
+    segmenter = Segmenter.open(colour_bundle, threads=None if overlap else 1)
+    (source,) = open_sources(clips[:1])
+    monkeypatch.setattr(source, "is_live", live)
+    evidences, lock = segmenter.evidences, threading.Lock()
+    in_work: list[int] = [0]
+    seen: list[int] = []
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            in_work[0] += 1
+            seen.append(in_work[0])
+        time.sleep(0.05)  # as an engine that does not need the interpreter
+        found = list(evidences(*arguments, **options))
+        with lock:
+            in_work[0] -= 1
+        return iter(found)
+
+    monkeypatch.setattr(segmenter, "evidences", slowly)
+    sink = Kept()
+    run_pipeline(segmenter, source, [sink], **GO_ON)
+    assert max(seen) == most
+    indices = [result.frame.index for result in sink.results]
+    assert indices == (sorted(indices) if live else list(range(8)))
+
+
 def test_transforms_see_every_frame_in_order(colour_segmenter: Segmenter, clips: list[str]) -> None:
     seen: list[int] = []
 

@@ -11,14 +11,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from prm_runtime.backends.base import ANY_USE, GraphUse
 from prm_runtime.engines.cache import EngineKey
 from prm_runtime.engines.compiled import CompiledCache
+from prm_runtime.engines.openvino_import import without_converter
 from prm_runtime.errors import PrmError
 from prm_runtime.onnx_wire import read_signature
+
+with without_converter():
+    import openvino
 
 MAX_COMPILED_SHAPES = (
     8  # pictures of a folder come in few aspects; each costs memory and a second of compiling

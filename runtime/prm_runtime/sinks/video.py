@@ -129,6 +129,8 @@ def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         RGB, uint8 [H, W, 3].
     """
     (height, width), (h, w) = size, image.shape[:2]
+    if (h, w) == size:
+        return image
     if 0 <= height - h <= 1 and 0 <= width - w <= 1:
         return np.pad(image, ((0, height - h), (0, width - w), (0, 0)), mode="edge")
     scale = min(height / h, width / w)

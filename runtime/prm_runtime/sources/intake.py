@@ -107,6 +107,11 @@ class Intake:
             self._changed.notify_all()
             return taken
 
+    def has_enough(self, most: int) -> bool:
+        """Whether :meth:`take` would hand out frames at once."""
+        with self._changed:
+            return self._is_enough(most) and any(lane.waiting for lane in self._lanes)
+
     @property
     def has_ended(self) -> bool:
         """Whether no frame will come any more."""
