@@ -53,3 +53,24 @@ def for_taps(taps: Iterable[str]) -> ProposalSettings:
     features = (fine, middle, coarsest), (middle, coarse)
     trees = (replace(tree, features=those) for tree, those in zip(LIVE.trees, features, strict=True))
     return replace(LIVE, trees=tuple(trees))
+
+
+def for_network_of(settings: ProposalSettings, preset: ProposalSettings) -> ProposalSettings:
+    """A preset with the feature maps of the network that ``settings`` were made for.
+
+    Args:
+        settings: What :func:`for_taps` made; any other's network is taken for an EfficientNet-Lite0.
+        preset: ``LIVE`` or ``OFFLINE``, whose features are an EfficientNet-Lite0's.
+
+    Example:
+        >>> lite2 = for_taps(["block6", "block14", "block19", "block20"])
+        >>> for_network_of(lite2, OFFLINE).trees[2].features
+        ('block6', 'block19')
+    """
+    names: dict[str, str] = {}
+    for tree, live in zip(settings.trees, LIVE.trees, strict=False):
+        if len(tree.features) != len(live.features):
+            return preset
+        names |= zip(live.features, tree.features, strict=True)
+    trees = (replace(tree, features=tuple(names[name] for name in tree.features)) for tree in preset.trees)
+    return replace(preset, trees=tuple(trees))

@@ -8,7 +8,7 @@ from prm_proposals.gallery_folder import GalleryFolder
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.onnx_masks import OnnxMasks
 from prm_proposals.picture import Picture, ProposalError, ProposalSource
-from prm_proposals.presets import LIVE, NO_NETWORK, OFFLINE
+from prm_proposals.presets import LIVE, NO_NETWORK, OFFLINE, for_network_of
 from prm_proposals.selective_search import SelectiveSearch
 from prm_proposals.settings import ProposalSettings
 
@@ -24,8 +24,8 @@ def create_source(name: str, settings: ProposalSettings, threads: int | None = N
 
     Args:
         name: ``default`` (the generator with ``settings``), ``no-network``, ``live`` or ``offline`` (with
-            that preset), ``selective-search``, the path of an ``.onnx`` file of masks, or of a folder of
-            galleries.
+            that preset, on the features that ``settings`` name), ``selective-search``, the path of an
+            ``.onnx`` file of masks, or of a folder of galleries.
         settings: Proposal settings of the model in use.
         threads: CPU threads of an ``.onnx`` file; None leaves the choice to ONNX Runtime.
 
@@ -39,7 +39,7 @@ def create_source(name: str, settings: ProposalSettings, threads: int | None = N
     if name == DEFAULT:
         return ProposalGenerator(settings)
     if name in _PRESETS:
-        return ProposalGenerator(_PRESETS[name])
+        return ProposalGenerator(for_network_of(settings, _PRESETS[name]))
     if name == _SELECTIVE_SEARCH:
         return SelectiveSearch(settings)
     path = Path(name)

@@ -22,6 +22,7 @@ from prm_runtime.manifest_text import parse_manifest
 from prm_runtime.onnx_wire import check_graph, check_self_contained
 from prm_runtime.signature import SIGNATURE, check_signature, read_public_key
 
+MODELS = Path(__file__).parent / "models"
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 << 20  # ImageNet's 1,000 class names with tuned thresholds need 0.1 MB
 MAX_SIGNATURE_BYTES = 1 << 10
@@ -56,7 +57,7 @@ class Bundle:
         """Read and validate the table of contents and the manifest; the graphs are read by :meth:`read`.
 
         Args:
-            path: The bundle.
+            path: The bundle: a file, or the name of one that comes with the package (:func:`shipped_bundle`).
             require_signature: File with the public key that the bundle has to be signed with; None takes it
                 unsigned too.
 
@@ -65,7 +66,7 @@ class Bundle:
                 newer schema, if it holds other members than the manifest lists, or lacks the signature.
             KeyFileError: If the key cannot be used.
         """
-        path = Path(path)
+        path = find_bundle(path)
         key = None if require_signature is None else read_public_key(require_signature)
         with _reading(path) as file:
             table = read_table(file)
@@ -160,16 +161,37 @@ def with_signature(bundle: Bundle, signature: bytes, path: str | os.PathLike[str
     write_archive(Path(path), {MANIFEST: bundle.manifest_text, SIGNATURE: signature, **members})
 
 
-def shipped_bundle() -> Path:
-    """Return the path of the bundle that comes with the package: 20 VOC classes, EfficientNet-Lite0."""
-    return Path(__file__).parent / "models" / "voc20-lite0.prm"
+def shipped_bundle(name: str = "voc20-lite0") -> Path:
+    """The path of a bundle that comes with the package.
+
+    Args:
+        name: ``voc20-lite0`` (20 VOC classes, EfficientNet-Lite0, for live pictures), or ``voc20-lite2`` (the
+            same on EfficientNet-Lite2: better masks, half as much work again).
+    """
+    return MODELS / f"{name}.prm"
+
+
+def find_bundle(path: str | os.PathLike[str]) -> Path:
+    """The path itself, or where there is nothing that of the shipped bundle that it names.
+
+    Example:
+        >>> find_bundle("voc20-lite2") == shipped_bundle("voc20-lite2")
+        True
+    """
+    given = Path(path)
+    shipped = MODELS / f"{given}.prm"
+    is_name = given.parent == Path() and not given.exists() and shipped.is_file()
+    return shipped if is_name else given
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
     """The file, with everything that is wrong about it said in one line that begins with its name."""
     if not path.is_file():
-        raise BundleError(f"{path}: no such bundle; give the path of a .prm file made by prm-export")
+        shipped = ", ".join(sorted(file.stem for file in MODELS.glob("*.prm")))
+        raise BundleError(
+            f"{path}: no such bundle; give the path of a .prm file made by prm-export, or one of {shipped}"
+        )
     try:
         with path.open("rb") as file:
             yield file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from skimage.data import astronaut, chelsea
 
 from prm_proposals.settings import SpotSettings
-from prm_runtime.bundle import Bundle, shipped_bundle
+from prm_runtime.bundle import Bundle, BundleError, shipped_bundle
 from prm_runtime.segmenter import Segmenter
+
+MODELS = ("voc20-lite0", "voc20-lite2")
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +23,56 @@ def segmenter() -> Segmenter:
     return Segmenter.open()
 
 
-def test_it_is_small_and_says_what_it_was_measured_to_do() -> None:
-    manifest = Bundle.open(shipped_bundle()).manifest
-    assert shipped_bundle().stat().st_size <= 20e6
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_small_and_says_what_it_was_measured_to_do(name: str) -> None:
+    bundle = Bundle.open(name)
+    manifest = bundle.manifest
+    assert bundle.path == shipped_bundle(name)
+    assert manifest.name == name
+    assert bundle.path.stat().st_size <= 20e6
     assert len(manifest.classes) == 20
     assert manifest.provenance.metrics["walk mAP50"] > 0
     assert "derived instance masks" in (manifest.provenance.metrics_protocol or "")
 
 
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize(("picture", "label"), [(astronaut(), "person"), (chelsea(), "cat")])
 def test_it_finds_the_one_object_of_a_photograph(
-    picture: NDArray[np.uint8], label: str, backend: str
+    picture: NDArray[np.uint8], label: str, backend: str, name: str
 ) -> None:
     if backend == "openvino":
         pytest.importorskip("openvino")
-    found = Segmenter.open(backend=backend, min_score=0.2)(picture)
+    found = Segmenter.open(name, backend, min_score=0.2)(picture)
     assert found.labels == [label]
     x, y = found.peaks[0].astype(int)
     assert found.masks[0, y, x]
     assert 0.15 < found.masks[0].mean() < 0.95
+
+
+def test_the_larger_one_is_better_by_what_both_say() -> None:
+    small, large = (Bundle.open(name).manifest.provenance.metrics for name in MODELS)
+    assert all(
+        large[f"walk {name}"] > small[f"walk {name}"] for name in ("mAP25", "mAP50", "mAP75", "ABO", "mIoU")
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_has_proposals_of_its_own_features_also_offline(name: str) -> None:
+    with Segmenter.open(name, proposals="offline") as offline, Segmenter.open(name, proposals="live") as live:
+        assert len(offline.evidence(astronaut()).gallery) > len(live.evidence(astronaut()).gallery)
+
+
+def test_a_file_counts_before_a_shipped_bundle_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Bundle.open("voc20-lite0").path == shipped_bundle()
+    Path("voc20-lite0").write_bytes(b"mine")
+    with pytest.raises(BundleError, match="voc20-lite0: "):
+        Bundle.open("voc20-lite0")
+    with pytest.raises(BundleError, match=r"no such bundle; .* or one of voc20-lite0, voc20-lite2"):
+        Bundle.open("voc20-lite1")
 
 
 def test_equal_frames_give_equal_results(segmenter: Segmenter) -> None:

@@ -27,7 +27,7 @@ from prm_export.rules import RULES
 from prm_export.sizes import with_sizes
 from prm_export.verify import Check, packaged_picture, report
 from prm_proposals.presets import for_taps
-from prm_runtime.bundle import write_bundle
+from prm_runtime.bundle import find_bundle, write_bundle
 from prm_runtime.console import stderr
 from prm_runtime.manifest import Preprocessing
 from prm_runtime.sources.pictures import read_picture
@@ -159,6 +159,7 @@ def export(
     elif labels or mean or std:
         raise ExportError("--labels, --mean and --std go with --onnx: checkpoints and bundles know their own")
     else:
+        source = find_bundle(source)
         read = checkpoint_material if source.suffix != SUFFIX or source.is_dir() else bundle_material
         material = read(source, rule.value)
         sized = with_sizes(material.preprocessing, size, dynamic, profile)

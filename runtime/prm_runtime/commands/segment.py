@@ -44,7 +44,11 @@ def segment(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option(help="Bundle (.prm) to run; default: the one that is shipped.")
+        Path | None,
+        typer.Option(
+            help="Bundle (.prm) to run, or voc20-lite0 (default) or voc20-lite2, which are shipped: "
+            "the latter has better masks and takes longer."
+        ),
     ] = None,
     backend: Annotated[
         str,

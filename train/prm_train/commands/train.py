@@ -106,9 +106,6 @@ def train(
 
     Example: prm-train VOC2012 --config train/recipes/voc20-lite0.toml --val-split val --out runs/voc20-lite0
     """
-    # huge pages for torch's tensors on Linux: page faults cost more than the arithmetic
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
     # torch takes seconds to import: --help and mistakes in the options need not wait for it
     from lightning_fabric import Fabric
     from lightning_fabric.loggers.csv_logs import CSVLogger
@@ -117,7 +114,9 @@ def train(
     from prm_evaluation.datasets import check_dataset, open_dataset
     from prm_train.config import read_recipe
     from prm_train.loop import RunSettings, Trainer
+    from prm_train.memory import keep_freed_memory
 
+    keep_freed_memory()
     overrides = {
         "backbone": backbone,
         "weights": weights,
