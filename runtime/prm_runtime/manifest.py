@@ -137,8 +137,8 @@ class Manifest(_Model):
     @property
     def batch(self) -> int:
         """Frames that the forward graph takes at once."""
-        batch = self.forward.inputs[0].shape[0] if self.forward.inputs else 1
-        return batch if isinstance(batch, int) else 1
+        shape = self.forward.inputs[0].shape if self.forward.inputs else ()
+        return shape[0] if shape and isinstance(shape[0], int) else 1
 
     @property
     def graphs(self) -> tuple[GraphSpec, ...]:

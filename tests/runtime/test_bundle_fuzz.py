@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.fixtures.raw_zip import Entry, raw_zip
 
@@ -175,6 +175,7 @@ CHANGES = st.tuples(st.sampled_from(places(MANIFEST_JSON)), JSON)
 
 
 @FUZZ
+@example((("forward", "inputs", 0, "shape"), []), None, "")  # an input of no dimension has no batch either
 @given(CHANGES, st.sampled_from([None, "drop", "add"]), st.text(max_size=8))
 def test_manifests_of_other_values(read, change, how, key) -> None:
     path, value = change

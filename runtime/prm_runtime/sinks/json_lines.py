@@ -15,7 +15,8 @@ class JsonLines:
     """Writes one line per frame at once, so that another program can follow along.
 
     Each line is one unbuffered write, and one that the disk has no room for is taken back: the file holds
-    whole lines, whatever happens to the process.
+    whole lines, whatever happens to the process. One exception: Linux ends a write between two memory pages
+    when the process is killed right then, so that the last line may lack its end.
     """
 
     def __init__(self, path: str) -> None:
