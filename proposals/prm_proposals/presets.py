@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from prm_proposals.settings import ProposalSettings, TreeSettings
 
@@ -50,16 +51,15 @@ def for_taps(taps: Iterable[str]) -> ProposalSettings:
     if len(names) < FEWEST_TAPS:
         return NO_NETWORK
     fine, middle, coarse, coarsest = (*names[:3], names[-1])
-    features = (fine, middle, coarsest), (middle, coarse)
-    trees = (replace(tree, features=those) for tree, those in zip(LIVE.trees, features, strict=True))
-    return replace(LIVE, trees=tuple(trees))
+    return _renamed(LIVE, {"block4": fine, "block10": middle, "block14": coarse, "block15": coarsest})
 
 
 def for_network_of(settings: ProposalSettings, preset: ProposalSettings) -> ProposalSettings:
     """A preset with the feature maps of the network that ``settings`` were made for.
 
     Args:
-        settings: What :func:`for_taps` made; any other's network is taken for an EfficientNet-Lite0.
+        settings: Trees that begin as those of ``LIVE``, as :func:`for_taps` makes them; the network of any
+            others is taken for an EfficientNet-Lite0.
         preset: ``LIVE`` or ``OFFLINE``, whose features are an EfficientNet-Lite0's.
 
     Example:
@@ -67,10 +67,12 @@ def for_network_of(settings: ProposalSettings, preset: ProposalSettings) -> Prop
         >>> for_network_of(lite2, OFFLINE).trees[2].features
         ('block6', 'block19')
     """
-    names: dict[str, str] = {}
-    for tree, live in zip(settings.trees, LIVE.trees, strict=False):
-        if len(tree.features) != len(live.features):
-            return preset
-        names |= zip(live.features, tree.features, strict=True)
+    own, live = ([tree.features for tree in each.trees[: len(LIVE.trees)]] for each in (settings, LIVE))
+    if list(map(len, own)) != list(map(len, live)):
+        return preset
+    return _renamed(preset, dict(zip(chain(*live), chain(*own), strict=True)))
+
+
+def _renamed(preset: ProposalSettings, names: Mapping[str, str]) -> ProposalSettings:
     trees = (replace(tree, features=tuple(names[name] for name in tree.features)) for tree in preset.trees)
     return replace(preset, trees=tuple(trees))

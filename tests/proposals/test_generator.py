@@ -109,6 +109,14 @@ def test_the_preset_follows_the_taps():
 
 
 @pytest.mark.parametrize(
+    "trees", [(TreeSettings(0.2, ("a", "b", "c")),), (TreeSettings(1.0),), presets.LIVE.trees]
+)
+def test_presets_stay_for_settings_that_no_other_network_made(trees: tuple[TreeSettings, ...]) -> None:
+    settings = ProposalSettings(trees=trees)
+    assert presets.for_network_of(settings, presets.OFFLINE) == presets.OFFLINE
+
+
+@pytest.mark.parametrize(
     ("taps", "features"),
     [
         (
