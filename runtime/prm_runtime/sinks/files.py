@@ -39,8 +39,9 @@ def make_folder(path: Path) -> Path:
 class AppendFile:
     """A file that grows by whole records: one that does not fit is taken back.
 
-    Nothing is buffered in this process, so that a kill loses nothing that was written. It has what a writer
-    of MCAP wants of a stream.
+    Nothing is buffered in this process, so that a kill loses nothing that was written. The record that is
+    being written right then may be cut: Linux ends a write between two memory pages for a kill. It has what
+    a writer of MCAP wants of a stream.
     """
 
     def __init__(self, path: Path, *, replace: bool = True) -> None:

@@ -15,8 +15,7 @@ class JsonLines:
     """Writes one line per frame at once, so that another program can follow along.
 
     Each line is one unbuffered write, and one that the disk has no room for is taken back: the file holds
-    whole lines, whatever happens to the process. One exception: Linux ends a write between two memory pages
-    when the process is killed right then, so that the last line may lack its end.
+    whole lines, but for the last one after a kill (:class:`~prm_runtime.sinks.files.AppendFile`).
     """
 
     def __init__(self, path: str) -> None:
