@@ -37,6 +37,12 @@ class Kept:
         self.is_closed = True
 
 
+def left_behind(before: set[threading.Thread]) -> list[str]:
+    """Threads that were begun since and go on, but for those that a segmenter keeps for its next frame."""
+    begun = set(threading.enumerate()) - before
+    return [thread.name for thread in begun if not thread.name.startswith("proposals")]
+
+
 @pytest.fixture
 def clips(tmp_path: Path) -> list[str]:
     paths = [tmp_path / f"{name}.mkv" for name in "ab"]
@@ -121,7 +127,7 @@ def test_stopping_closes_the_sinks_and_leaves_no_thread(
     )
     assert summary.frames == len(sink.results) == 3
     assert sink.is_closed
-    assert set(threading.enumerate()) == before
+    assert not left_behind(before)
 
 
 def test_an_error_of_the_caller_closes_everything_too(colour_segmenter: Segmenter, clips: list[str]) -> None:
@@ -134,7 +140,7 @@ def test_an_error_of_the_caller_closes_everything_too(colour_segmenter: Segmente
     with pytest.raises(ZeroDivisionError):
         run_pipeline(colour_segmenter, open_sources(clips), [sink], should_stop=lambda: False, on_result=fail)
     assert sink.is_closed
-    assert set(threading.enumerate()) == before
+    assert not left_behind(before)
 
 
 def test_several_sources_make_a_video_each(
