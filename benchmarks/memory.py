@@ -1,9 +1,11 @@
 """Resident memory of a process that embeds the segmenter, by peaks and by the size of frames.
 
-``python -m benchmarks.memory [--frames 20] [--json FILE]``
+``python -m benchmarks.memory [--frames 20] [--python PYTHON] [--json FILE]``
 
 Each cell is a process of its own (``startup_worker.py``), as a program would be: it opens a bundle and
 segments frames. Megabytes are resident after all frames and at most; the frames themselves are taken off.
+``--python`` takes the interpreter of another installation, as ``benchmarks.startup`` does: numba imports
+SciPy where it is installed.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ def main(
     source: str = DEFAULT,
     frames: Annotated[int, typer.Option(help="Frames that each process segments.")] = 20,
     threads: int = 2,
+    python: Annotated[str, typer.Option(help="The interpreter that is started.")] = sys.executable,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report as JSON.")] = None,
 ) -> None:
     """Start processes; prints megabytes."""
@@ -43,7 +46,7 @@ def main(
         np.save(path, np.stack(spread_frames(source, frames)))
         bundles = write_variants(Path(folder))
         found = {
-            name: {backend: process(backend, bundle, threads, path) for backend in backends}
+            name: {backend: process(python, backend, bundle, threads, path) for backend in backends}
             for name, bundle in bundles.items()
         }
     Report(
@@ -75,9 +78,9 @@ def write_variants(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def process(backend: str, bundle: Path, threads: int, frames: Path) -> Memory:
+def process(python: str, backend: str, bundle: Path, threads: int, frames: Path) -> Memory:
     """Megabytes of a process, by moment."""
-    command = [sys.executable, str(WORKER), backend, str(bundle), str(threads), str(frames)]
+    command = [python, str(WORKER), backend, str(bundle), str(threads), str(frames)]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     memory: Memory = json.loads(finished.stdout.splitlines()[-1])["memory"]
     return memory

@@ -148,12 +148,13 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     add_peak_find(model, M, options.window, options.max_peaks, options.peak_threshold)
     model.graph.outputs.extend(features)
     stop, split = path.stop.name or "", None if path.split is None else path.split.name
+    stop_stride = path.stop_stride  # asked before passes give values other names
     gains = add_gains(model, M, path, options.image_minimum, rules)
     backprop = build_backprop(path, gains)
     if options.lazy_gains:
         model, backprop = move_gains(model, backprop, gains, path)
     model.graph.name = "prm_forward"
-    return Graphs(plain, stop, path.stop_stride, _finish(model), _finish(backprop), split, path.spread)
+    return Graphs(plain, stop, stop_stride, _finish(model), _finish(backprop), split, path.spread)
 
 
 def graph_spec(file: str, model: onnx.ModelProto) -> GraphSpec:

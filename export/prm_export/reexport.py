@@ -15,6 +15,7 @@ from prm_export.emit import array_of
 from prm_export.errors import ExportError
 from prm_export.material import Material
 from prm_export.passes.class_scores import CLASS_SCORES
+from prm_export.passes.lazy_gains import HANDED
 from prm_export.pipeline import CLASS_MAPS
 from prm_export.precision.trunk import ADDED
 from prm_runtime.backends import create_backend
@@ -86,9 +87,12 @@ def classifier_of(forward: onnx.ModelProto) -> onnx.ModelProto:
     for node in model.graph:
         for value in node.outputs:
             value.shape = None  # as stated for the sides and batches of this bundle
+            if value.name is not None and value.name.startswith(HANDED):
+                value.name = None  # the network's own value; the name belongs to what will be handed over
     for value, rank in zip(model.graph.outputs, ranks, strict=True):
         value.shape = ir.Shape([None] * rank)
     model.functions.clear()
+    common_passes.NameFixPass()(model)
     _restore_weights(model)
     common_passes.RemoveUnusedNodesPass()(model)
     common_passes.RemoveUnusedOpsetsPass()(model)

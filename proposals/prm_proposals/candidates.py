@@ -139,9 +139,11 @@ def _triples(pairs, distances, borders, joins, parents):  # type: ignore[no-unty
                 if i >= parents[k] or k >= parents[i]:  # one was made when the other was gone
                     continue
                 within = borders[first] + borders[second]
-                for cell in range(starts[i], starts[i + 1]):
-                    if pairs[row[cell], 0] + pairs[row[cell], 1] - i == k:
+                fewer, other = (i, k) if starts[i + 1] - starts[i] < starts[k + 1] - starts[k] else (k, i)
+                for cell in range(starts[fewer], starts[fewer + 1]):
+                    if pairs[row[cell], 0] + pairs[row[cell], 1] - fewer == other:
                         within += borders[row[cell]]
+                        break
                 triples[found, 0], triples[found, 1], triples[found, 2] = i, j, k
                 shared[found] = within
                 found += 1

@@ -57,14 +57,17 @@ class Gallery:
         members = self.members if index is None else self.members[np.atleast_1d(np.asarray(index))]
         return members[:, self.labels]
 
-    @cached_property
-    def packed(self) -> NDArray[np.uint8]:
-        """``members`` as :func:`~prm_proposals.membership.pack` packs them, uint8 [ceil(K / 8), N]."""
-        return pack(self.members)
-
     def sums(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Sum of weights over the superpixels of each proposal, float32 [n, N], of weights [n, K]."""
-        return sum_members(self.packed, weights)
+        return sum_members(self._packed, weights)
+
+    def prepare_sums(self) -> None:
+        """Pack the proposals for :meth:`sums` before the weights come."""
+        _ = self._packed
+
+    @cached_property
+    def _packed(self) -> NDArray[np.uint8]:
+        return pack(self.members)
 
     def fit(self, labels: NDArray[np.int32]) -> Gallery:
         """The same proposals as unions of other superpixels, such as those of a frame.

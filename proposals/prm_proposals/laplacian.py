@@ -100,62 +100,75 @@ def _from_side_to_side(starts, neighbours):  # type: ignore[no-untyped-def]
     return order
 
 
-@njit(cache=True, nogil=True, fastmath=_SUMS)
+@njit(cache=True, nogil=True)
 def _solve(starts, neighbours, weights, restart, order, right):  # type: ignore[no-untyped-def]
-    count, columns = right.shape
+    first, origin, factor, inverse = _factorise(starts, neighbours, weights, restart, order)
+    result = np.empty(right.shape)
+    for c in range(right.shape[1]):
+        solved = _substitute(first, origin, factor, inverse, right[order, c])
+        for row in range(len(order)):
+            result[order[row], c] = solved[row]
+    return result
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _factorise(starts, neighbours, weights, restart, order):  # type: ignore[no-untyped-def]
+    """The rows of the Cholesky factor, each from its first column on, and one over its diagonal.
+
+    Returns:
+        ``(first, origin, factor, inverse)``: column c of row r lies at ``origin[r] + c`` of the factor.
+    """
+    count = len(order)
     place = np.empty(count, np.int32)
     for row in range(count):
         place[order[row]] = row
-    first = np.empty(count, np.int64)  # first column of each row of the factor
-    offset = np.empty(count + 1, np.int64)  # row r, column c lies at offset[r] + c - first[r]
-    offset[0] = 0
+    first = np.empty(count, np.int64)
+    origin = np.empty(count, np.int64)
+    filled = 0
     for row in range(count):
         node = order[row]
         first[row] = row
         for cell in range(starts[node], starts[node + 1]):
             first[row] = min(first[row], place[neighbours[cell]])
-        offset[row + 1] = offset[row] + row - first[row] + 1
-    factor = np.zeros(offset[count])
-    result = np.empty((count, columns))
+        origin[row] = filled - first[row]
+        filled += row - first[row] + 1
+    factor = np.zeros(filled)
+    inverse = np.empty(count)
     for row in range(count):
         node = order[row]
-        begin, own = first[row], factor[offset[row] : offset[row + 1]]
         diagonal = restart[node]
         for cell in range(starts[node], starts[node + 1]):
             diagonal += weights[cell]
             column = place[neighbours[cell]]
             if column < row:
-                own[column - begin] -= weights[cell]
-        for column in range(begin, row):
-            from_ = max(begin, first[column])
-            other = factor[offset[column] - first[column] + from_ : offset[column + 1]]
+                factor[origin[row] + column] -= weights[cell]
+        for column in range(first[row], row):
+            begin = max(first[row], first[column])
+            # unsigned indices: looked up without a check, and without a view of either row
+            own, other = np.uint64(origin[row] + begin), np.uint64(origin[column] + begin)
             total = 0.0
-            for k in range(column - from_):
-                total += own[from_ - begin + k] * other[k]
-            own[column - begin] = (own[column - begin] - total) / other[column - from_]
-        for k in range(row - begin):
-            diagonal -= own[k] * own[k]
-        own[row - begin] = np.sqrt(diagonal)
-    solved = np.empty((count, columns))
-    for row in range(count):
-        begin = first[row]
-        for c in range(columns):
-            solved[row, c] = right[order[row], c]
-        for column in range(begin, row):
-            value = factor[offset[row] + column - begin]
-            for c in range(columns):
-                solved[row, c] -= value * solved[column, c]
-        value = factor[offset[row + 1] - 1]
-        for c in range(columns):
-            solved[row, c] /= value
-    for row in range(count - 1, -1, -1):
-        begin = first[row]
-        value = factor[offset[row + 1] - 1]
-        for c in range(columns):
-            solved[row, c] /= value
-            result[order[row], c] = solved[row, c]
-        for column in range(begin, row):
-            value = factor[offset[row] + column - begin]
-            for c in range(columns):
-                solved[column, c] -= value * solved[row, c]
-    return result
+            for k in range(np.uint64(column - begin)):
+                total += factor[own + k] * factor[other + k]
+            value = (factor[origin[row] + column] - total) * inverse[column]
+            factor[origin[row] + column] = value
+            diagonal -= value * value
+        inverse[row] = 1 / np.sqrt(diagonal)
+    return first, origin, factor, inverse
+
+
+@njit(cache=True, nogil=True, fastmath=_SUMS)
+def _substitute(first, origin, factor, inverse, solved):  # type: ignore[no-untyped-def]
+    """Solve for one right-hand side, float64 [K] in the order of the rows, in place."""
+    for row in range(len(solved)):
+        begin, own = np.uint64(first[row]), np.uint64(origin[row] + first[row])
+        total = 0.0
+        for k in range(np.uint64(row - first[row])):
+            total += factor[own + k] * solved[begin + k]
+        solved[row] = (solved[row] - total) * inverse[row]
+    for row in range(len(solved) - 1, -1, -1):
+        begin, own = np.uint64(first[row]), np.uint64(origin[row] + first[row])
+        value = solved[row] * inverse[row]
+        solved[row] = value
+        for k in range(np.uint64(row - first[row])):
+            solved[begin + k] -= value * factor[own + k]
+    return solved

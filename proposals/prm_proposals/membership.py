@@ -41,21 +41,26 @@ def sum_members(packed: NDArray[np.uint8], weights: NDArray[np.float32]) -> NDAr
 
 @njit(cache=True, nogil=True)
 def _sums(packed, columns):  # type: ignore[no-untyped-def]
-    width = np.uint64(columns.shape[1])
-    sums = np.zeros((packed.shape[1], columns.shape[1]), np.float32)
-    table = np.zeros((256, columns.shape[1]), np.float32)
+    # Flat arrays with unsigned indices: a row of a table would be a view made and checked for every look-up.
+    width, count = np.uint64(columns.shape[1]), packed.shape[1]
+    sums = np.zeros(count * columns.shape[1], np.float32)
+    table = np.zeros(256 * columns.shape[1], np.float32)
+    used = np.empty(count, np.uint32)
     for byte in range(len(packed)):
         for bit in range(8):
-            own = columns[8 * byte + bit]
-            half = 1 << bit
-            for value in range(half):
-                smaller, larger = table[value], table[half + value]
+            own, half = columns[8 * byte + bit], np.uint64(1 << bit) * width
+            smaller = np.uint64(0)
+            while smaller < half:
                 for c in range(width):
-                    larger[c] = smaller[c] + own[c]
-        row = packed[byte]
-        for n in range(len(row)):
-            if row[n]:
-                of_value, into = table[row[n]], sums[n]
-                for c in range(width):
-                    into[c] += of_value[c]
-    return sums
+                    table[half + smaller + c] = table[smaller + c] + own[c]
+                smaller += width
+        row, filled = packed[byte], np.uint64(0)
+        for n in range(count):  # those with a bit set, without a branch that cannot be foreseen
+            used[filled] = n
+            filled += np.uint64(row[n] != 0)
+        for at in range(filled):
+            n = used[at]
+            into, of_value = n * width, np.uint64(row[n]) * width
+            for c in range(width):
+                sums[into + c] += table[of_value + c]
+    return sums.reshape(count, columns.shape[1])

@@ -69,35 +69,22 @@ def merge_tree(
     )
 
 
-@njit(cache=True, nogil=True)
-def _sift_up(heap, keys, at):  # type: ignore[no-untyped-def]
-    item = heap[at]
-    while at > 0:
-        above = (at - 1) >> 1
-        if keys[heap[above]] < keys[item] or (keys[heap[above]] == keys[item] and heap[above] < item):
-            break
-        heap[at] = heap[above]
-        at = above
-    heap[at] = item
+_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @njit(cache=True, nogil=True)
-def _sift_down(heap, keys, length):  # type: ignore[no-untyped-def]
-    """Restore the heap after its last item was put at the top; ties go to the pair found first."""
-    item = heap[0]
-    at = 0
-    while 2 * at + 1 < length:
-        below = 2 * at + 1
-        if below + 1 < length:
-            left, right = heap[below], heap[below + 1]
-            if keys[right] < keys[left] or (keys[right] == keys[left] and right < left):
-                below += 1
-        child = heap[below]
-        if keys[item] < keys[child] or (keys[item] == keys[child] and item < child):
-            break
-        heap[at] = child
-        at = below
-    heap[at] = item
+def _least(keys, count):  # type: ignore[no-untyped-def]
+    """The smallest of the first keys, on vector units."""
+    least = _NONE
+    for n in range(count):
+        least = min(least, keys[n])
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _key(bits, pair):  # type: ignore[no-untyped-def]
+    """Keys order pairs by distance, the bits of a float that is not negative, and ties by number."""
+    return np.uint64(bits[pair]) << np.uint64(32) | np.uint64(pair)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -144,9 +131,17 @@ def _merge(edges, border, strength, sizes0, cues, boundary_weight, size_power): 
     second = np.empty(capacity, np.int32)
     distances = np.empty(capacity, np.float32)
     borders = np.empty(capacity, np.float32)
-    heap = np.empty(capacity, np.int32)
+    bits = distances.view(np.uint32)
     found = 0
-    waiting = 0
+
+    # Each living node has a slot with the key of the closest pair that it brought: an edge the lower
+    # superpixel, every other pair the node that was made. A node's pairs stand side by side. A key is too
+    # small once the pair's other node was merged away; that is looked at when it is the smallest of all.
+    keys = np.full(leaves, _NONE)
+    holder = np.arange(leaves).astype(np.int32)
+    slot = np.zeros(count, np.int32)
+    slot[:leaves] = holder
+    begin = np.zeros(count + 1, np.int32)
 
     for edge in range(len(edges)):
         for side in range(2):
@@ -160,33 +155,43 @@ def _merge(edges, border, strength, sizes0, cues, boundary_weight, size_power): 
                 tail[node] = cell
             head[node] = cell
             perimeters[node] += border[edge]
-        first[found], second[found] = edges[edge, 0], edges[edge, 1]
+        i, j = edges[edge, 0], edges[edge, 1]
+        first[found], second[found] = i, j
         borders[found] = border[edge]
         distances[found] = _distance(
-            edges[edge, 0], edges[edge, 1], border[edge], strength[edge],
-            sizes, means, boundary_weight, size_power,
-        )  # fmt: skip
-        heap[waiting] = found
-        _sift_up(heap, distances, waiting)
+            i, j, border[edge], strength[edge], sizes, means, boundary_weight, size_power
+        )
+        keys[i] = min(keys[i], _key(bits, found))
+        begin[i + 1] += 1
         found += 1
-        waiting += 1
+    for leaf in range(leaves):
+        begin[leaf + 1] += begin[leaf]
 
     cell_of = np.full(count, -1, np.int32)  # cell of this walk that stands for a neighbour
-    node = leaves
-    while waiting > 0:
-        pair = heap[0]
-        waiting -= 1
-        heap[0] = heap[waiting]
-        _sift_down(heap, distances, waiting)
+    node, living = leaves, leaves
+    while True:
+        key = _least(keys, living)
+        if key == _NONE:
+            break
+        pair = np.int64(key & np.uint64(0xFFFFFFFF))
         i, j = first[pair], second[pair]
-        if alias[i] != i or alias[j] != j:
+        is_edge = pair < len(edges)
+        owner, other = (i, j) if is_edge else (j, i)
+        if alias[other] != other:
+            key = _NONE
+            for own in range(begin[owner], begin[owner + 1]):
+                other = second[own] if is_edge else first[own]
+                if alias[other] == other:
+                    key = min(key, _key(bits, own))
+            keys[slot[owner]] = key
             continue
         children[node - leaves, 0], children[node - leaves, 1] = i, j
         heights[i] = heights[j] = distances[pair]
         alias[i] = alias[j] = node
         sizes[node] = sizes[i] + sizes[j]
         perimeters[node] = perimeters[i] + perimeters[j] - 2 * borders[pair]
-        means[node] = (sizes[i] * means[i] + sizes[j] * means[j]) / sizes[node]
+        for c in range(means.shape[1]):
+            means[node, c] = (sizes[i] * means[i, c] + sizes[j] * means[j, c]) / sizes[node]
 
         following[tail[i]] = head[j]
         head[node] = -1
@@ -210,24 +215,28 @@ def _merge(edges, border, strength, sizes0, cues, boundary_weight, size_power): 
                         tail[node] = cell
                     head[node] = cell
             cell = next_cell
-        cell = head[node]
+        cell, key = head[node], _NONE
         while cell >= 0:
             other = neighbour[cell]
             cell_of[other] = -1
             if found == capacity:
                 capacity *= 2
-                first, second, heap = _grown(first), _grown(second), _grown(heap)
+                first, second = _grown(first), _grown(second)
                 distances, borders = _grown(distances), _grown(borders)
+                bits = distances.view(np.uint32)
             first[found], second[found] = other, node
             borders[found] = length[cell]
             distances[found] = _distance(
                 other, node, length[cell], total[cell], sizes, means, boundary_weight, size_power
             )
-            heap[waiting] = found
-            _sift_up(heap, distances, waiting)
+            key = min(key, _key(bits, found))
             found += 1
-            waiting += 1
             cell = following[cell]
+        begin[node + 1] = found
+
+        place, free, living = slot[i], slot[j], living - 1
+        slot[node], holder[place], keys[place] = place, node, key
+        slot[holder[living]], holder[free], keys[free] = free, holder[living], keys[living]
         node += 1
     pairs = np.stack((first[:found], second[:found]), axis=1)
     return (

@@ -74,9 +74,10 @@ class Pooling:
         sums *= scale[:, None].astype(np.float32)
         return sums
 
-    def prepare(self, cells: tuple[int, int], step: int) -> None:
-        """Find the weights for maps of ``cells`` (rows, columns) now rather than when they come."""
-        self._weigh((max(cells[0], 2), max(cells[1], 2)), step)
+    def prepare_mass(self, cells: tuple[int, int]) -> None:
+        """Find what :meth:`mass` weighs maps of ``cells`` (rows, columns) with before they come."""
+        rows, columns = self.labels.shape if cells[0] > self.labels.shape[0] else cells
+        self._weigh((max(rows, 2), max(columns, 2)), step=1)
 
     def _weigh(self, cells: tuple[int, int], step: int) -> _CellWeights:
         key = (*cells, step)

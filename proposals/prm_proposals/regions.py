@@ -118,20 +118,10 @@ def _borders(labels, strength, count):  # type: ignore[no-untyped-def]
 def _crossings(labels, strength, count):  # type: ignore[no-untyped-def]
     """Neighbouring pixels of two superpixels: the higher one and their strength, sorted by the lower."""
     height, width = labels.shape
-    starts = np.zeros(count + 1, np.int32)
-    for y in range(height):
-        row, below = labels[y], labels[min(y + 1, height - 1)]
-        for x in range(width):
-            after = row[min(x + 1, width - 1)]
-            if row[x] != after:
-                starts[min(row[x], after) + 1] += 1
-            if row[x] != below[x]:
-                starts[min(row[x], below[x]) + 1] += 1
-    for i in range(count):
-        starts[i + 1] += starts[i]
-    used = starts[:-1].copy()
-    others = np.empty(starts[count], np.int32)
-    values = np.empty(starts[count], np.float32)
+    lower = np.empty(2 * labels.size, np.int32)
+    higher = np.empty(2 * labels.size, np.int32)
+    between = np.empty(2 * labels.size, np.float32)
+    found = 0
     for y in range(height):
         row, own = labels[y], strength[y]
         below, under = labels[min(y + 1, height - 1)], strength[min(y + 1, height - 1)]
@@ -139,8 +129,19 @@ def _crossings(labels, strength, count):  # type: ignore[no-untyped-def]
             right = min(x + 1, width - 1)
             for other, value in ((row[right], own[right]), (below[x], under[x])):
                 if row[x] != other:
-                    i = min(row[x], other)
-                    others[used[i]] = max(row[x], other)
-                    values[used[i]] = np.float32(0.5) * (own[x] + value)
-                    used[i] += 1
+                    lower[found], higher[found] = min(row[x], other), max(row[x], other)
+                    between[found] = np.float32(0.5) * (own[x] + value)
+                    found += 1
+    starts = np.zeros(count + 1, np.int32)
+    for n in range(found):
+        starts[lower[n] + 1] += 1
+    for i in range(count):
+        starts[i + 1] += starts[i]
+    used = starts[:-1].copy()
+    others = np.empty(found, np.int32)
+    values = np.empty(found, np.float32)
+    for n in range(found):
+        at = used[lower[n]]
+        used[lower[n]] += 1
+        others[at], values[at] = higher[n], between[n]
     return starts, others, values

@@ -47,14 +47,11 @@ def _suppress(bits, parts, areas, sizes, iou, most):  # type: ignore[no-untyped-
     # pixels[b, v]: pixels of the superpixels whose bits are set in value v of byte b
     pixels = np.zeros((row_bytes, 256), np.float32)
     for byte in range(row_bytes):
-        for value in range(1, 256):
-            top = 7
-            while not (value >> top) & 1:
-                top -= 1
-            superpixel = 8 * byte + top
-            pixels[byte, value] = pixels[byte, value - (1 << top)]
-            if superpixel < sizes.size:
-                pixels[byte, value] += sizes[superpixel]
+        for bit in range(8):
+            superpixel, half = 8 * byte + bit, 1 << bit
+            more = sizes[superpixel] if superpixel < sizes.size else np.float32(0)
+            for value in range(half):
+                pixels[byte, half + value] = pixels[byte, value] + more
 
     # An overlap beyond `iou` needs areas within that ratio: duplicates lie in three buckets of log area.
     step = -np.log(iou)

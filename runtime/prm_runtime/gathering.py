@@ -151,6 +151,9 @@ class EvidenceSource:
         start = perf_counter()
         features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
         gallery = self._proposals(Picture(frame, graph, features, name))
+        # what retrieval will need is made here, beside the reverse graph, rather than after it
+        gallery.prepare_sums()
+        graph.pooling.prepare_mass(self.network.prm_size((frame.shape[0], frame.shape[1])))
         self._times.add("proposals", seconds + perf_counter() - start)
         return graph, gallery, _mask_logits(maps, graph)
 

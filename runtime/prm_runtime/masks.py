@@ -84,10 +84,11 @@ def _draw(members, labels, boxes, masks):  # type: ignore[no-untyped-def]
     """Draw each union of superpixels into a mask that is all false; returns the masks' boxes."""
     first_y, weight_y = bilinear_taps(masks.shape[1], labels.shape[0])
     first_x, weight_x = bilinear_taps(masks.shape[2], labels.shape[1])
+    left_x, right_x = weight_x[:, 0].copy(), weight_x[:, 1].copy()
     found = np.zeros((len(members), 4), np.int64)
-    upper = np.zeros(labels.shape[1], np.float32)
-    lower = np.zeros(labels.shape[1], np.float32)
-    blend = np.zeros(labels.shape[1], np.float32)
+    cells = np.zeros(labels.shape[1], np.float32)
+    upper = np.zeros(masks.shape[2], np.float32)
+    lower = np.zeros(masks.shape[2], np.float32)
     for n in range(len(members)):
         inside, mask, box = members[n], masks[n], found[n]
         top, bottom, left, right = labels.shape[0], 0, labels.shape[1], 0
@@ -104,6 +105,7 @@ def _draw(members, labels, boxes, masks):  # type: ignore[no-untyped-def]
             begin += 1
         while end > begin and first_x[end - 1] + 1 >= right:
             end -= 1
+        taps, from_left, from_right = first_x[begin:end], left_x[begin:end], right_x[begin:end]
         loaded = -2
         box[0], box[1] = masks.shape[2], -1
         for y in range(masks.shape[1]):
@@ -114,20 +116,14 @@ def _draw(members, labels, boxes, masks):  # type: ignore[no-untyped-def]
                 if row == loaded + 1:
                     upper, lower = lower, upper
                 else:
-                    for x in range(left, right):
-                        upper[x] = inside[labels[row, x]]
-                for x in range(left, right):
-                    lower[x] = inside[labels[row + 1, x]]
+                    _enlarge(inside, labels[row], left, right, cells, taps, from_left, from_right, upper)
+                _enlarge(inside, labels[row + 1], left, right, cells, taps, from_left, from_right, lower)
                 loaded = row
             above, below = weight_y[y]
-            for x in range(left, right):
-                blend[x] = above * upper[x] + below * lower[x]
-            into = mask[y]
-            for x in range(begin, end):
-                at = np.uint64(first_x[x])
-                value = weight_x[x, 0] * blend[at] + weight_x[x, 1] * blend[at + np.uint64(1)]
-                into[x] = value > _HALF
-            low, high = begin, end
+            into = mask[y, begin:end]
+            for x in range(len(into)):
+                into[x] = above * upper[x] + below * lower[x] > _HALF
+            low, high = 0, len(into)
             while low < high and not into[low]:
                 low += 1
             while high > low and not into[high - 1]:
@@ -135,7 +131,17 @@ def _draw(members, labels, boxes, masks):  # type: ignore[no-untyped-def]
             if low < high:
                 if box[1] < 0:
                     box[1] = y
-                box[0], box[2], box[3] = min(box[0], low), max(box[2], high), y + 1
+                box[0], box[2], box[3] = min(box[0], begin + low), max(box[2], begin + high), y + 1
         if box[1] < 0:
             box[:] = 0
     return found
+
+
+@njit(cache=True, nogil=True)
+def _enlarge(inside, row, left, right, cells, taps, from_left, from_right, into):  # type: ignore[no-untyped-def]
+    """Whether each cell of a row of labels is inside, interpolated to the columns that have these taps."""
+    for x in range(left, right):
+        cells[x] = inside[np.uint32(row[x])]  # an unsigned index cannot count from the end: no check
+    for x in range(len(taps)):
+        at = np.uint64(taps[x])
+        into[x] = from_left[x] * cells[at] + from_right[x] * cells[at + np.uint64(1)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from threading import Lock
 from typing import Any
@@ -94,10 +96,14 @@ class Network:
             fused: NDArray[np.float32] = maps[PRMS][live]
             return fused
         if len(live) == 0:
-            height, width = input_size(*frame_size, self._preprocessing)
-            return np.zeros((0, height // self._stop_stride, width // self._stop_stride), np.float32)
+            return np.zeros((0, *self.prm_size(frame_size)), np.float32)
         gains = {name: maps[name] for name in self._gains}
         return self._backprop.run({"peaks": peaks[live], **gains})[PRMS]
+
+    def prm_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the PRMs of a frame of this height and width."""
+        height, width = input_size(*frame_size, self._preprocessing)
+        return height // self._stop_stride, width // self._stop_stride
 
     def _of_frame(self, outputs: Maps, n: int) -> Maps:
         if self.batch == 1:
@@ -116,9 +122,10 @@ def batches(images: Sequence[NDArray[Any]], size: int) -> Iterator[Sequence[NDAr
 
 
 def _compile(bundle: Bundle, file: str, backend: Backend, use: GraphUse) -> Graph:
-    graph = bundle.read(file)
+    read = partial(bundle.read, file)
+    graph = read()
     try:
-        return backend.compile(graph, use)
+        return backend.compile(graph, replace(use, reread=read))
     except EngineMissingError:
         raise
     except PrmError as error:

@@ -13,6 +13,7 @@ import pytest
 import skimage.data
 
 from prm_proposals.retrieval import Evidence
+from prm_runtime.bundle import Bundle
 from prm_runtime.engines.cache import EngineKey
 from prm_runtime.engines.compiled import MAX_FILES, CompiledCache
 from prm_runtime.segmenter import Segmenter
@@ -86,6 +87,21 @@ def test_imported_graphs_compute_the_same(colour_bundle: Path, cache: CompiledCa
     before = files(cache)
     assert_equal(evidence(colour_bundle), compiled)
     assert files(cache) == before
+
+
+def test_a_new_size_reads_the_graph_again_rather_than_keeping_it(
+    colour_bundle: Path, cache: CompiledCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence(colour_bundle)
+    read: list[str] = []
+    once_more = Bundle.read
+    monkeypatch.setattr(Bundle, "read", lambda self, file: read.append(file) or once_more(self, file))
+    with Segmenter.open(colour_bundle, "openvino") as segmenter:
+        segmenter.evidence(skimage.data.astronaut())
+        assert read == ["forward.onnx", "backprop.onnx"]
+        segmenter.responses(skimage.data.astronaut()[:256])
+        assert read == ["forward.onnx", "backprop.onnx", "forward.onnx"]
+    assert len(files(cache)) == 3
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "writable by others"])

@@ -69,9 +69,10 @@ def move_gains(
     reverse.graph.name = backprop.graph.name
     emitter = Emitter(model.graph)
     for n, value in enumerate(handed):
-        output = emitter.op("Identity", value)
-        output.name, output.dtype = f"{HANDED}{n:03d}", ir.DataType.FLOAT
-        output.shape = ir.Shape(path.declared(value))
+        shape = ir.Shape(path.declared(value))
+        # an Identity would be a copy, which takes as long as a small layer
+        output = emitter.op("Identity", value) if value.producer() is None or value in outputs else value
+        output.name, output.dtype, output.shape = f"{HANDED}{n:03d}", ir.DataType.FLOAT, shape
         outputs.append(output)
     model.graph.outputs[:] = outputs
     common_passes.RemoveUnusedNodesPass()(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -33,6 +33,8 @@ class GraphUse:
         max_peaks: Most peaks at a time.
         resident: Outputs that only another graph of the same backend reads. They may stay where they were
             computed, as arrays of the engine's own kind, and last until the graph's next run.
+        reread: Gives the graph's bytes once more, so that an engine that may need them later need not keep
+            them; None where they can only be kept.
     """
 
     smallest: Size = (32, 32)
@@ -40,6 +42,7 @@ class GraphUse:
     largest: Size = (448, 448)
     max_peaks: int = 64
     resident: frozenset[str] = frozenset()
+    reread: Callable[[], bytes] | None = None
 
     @classmethod
     def of(cls, manifest: Manifest, resident: frozenset[str] = frozenset()) -> GraphUse:

@@ -38,7 +38,7 @@ class OnnxRuntimeCpu:
         # Threads that spin compete with proposals, and with other programs, for the same cores: none after a
         # run, and within it no longer than until there is work again. Older versions ignore the duration.
         self._options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
+        self._options.add_session_config_entry("session.intra_op.spin_duration_us", "10")
         # A plan of the memory is kept for every shape of inputs, and the number of peaks changes with frames.
         self._options.enable_mem_pattern = False
         # Sums of products of int8 models would saturate on x86 CPUs without VNNI.

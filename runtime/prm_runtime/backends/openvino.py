@@ -35,7 +35,7 @@ class OpenVinoGraph:
         core: OpenVINO.
         model: A serialised ONNX model.
         config: How to compile.
-        resident: Outputs that may stay in OpenVINO's memory.
+        use: Which outputs may stay in OpenVINO's memory, and where the model can be read again.
         cache: Where compiled models are found again.
 
     Raises:
@@ -47,11 +47,13 @@ class OpenVinoGraph:
         core: openvino.Core,
         model: bytes,
         config: Mapping[str, Any],
-        resident: frozenset[str],
+        use: GraphUse,
         cache: CompiledCache,
     ) -> None:
-        self._core, self._content, self._config, self._resident = core, model, dict(config), resident
+        self._core, self._config, self._resident = core, dict(config), use.resident
         self._cache, self._key = cache, _key(core, model, config)
+        # where all that was compiled is found again, the model is needed for a new size of frames alone
+        self._read = use.reread or (lambda: model)
         if not cache.has_graph(self._key):
             _ = self._model  # now rather than with the first frame: it may be unreadable
         inputs, outputs = read_signature("the graph", model)
@@ -98,12 +100,13 @@ class OpenVinoGraph:
 
     @cached_property
     def _model(self) -> openvino.Model:
+        content = self._read()
         try:
-            model = self._core.read_model(_inline_functions(self._content))
+            model = self._core.read_model(_inline_functions(content))
         except Exception as error:  # openvino's and onnx's exception types have no common base of their own
             reason = str(error).strip().splitlines()[-1]
             raise PrmError(f"OpenVINO {openvino.__version__} cannot read the graph: {reason}") from error
-        self._content = b""  # the weights of a graph need not be held twice
+        self._read = bytes  # the weights of a graph need not be held twice
         return model
 
 
@@ -131,7 +134,7 @@ class OpenVino:
         Raises:
             PrmError: If OpenVINO cannot read it.
         """
-        return OpenVinoGraph(self._core, model, self._config, use.resident, self._cache)
+        return OpenVinoGraph(self._core, model, self._config, use, self._cache)
 
 
 def _key(core: openvino.Core, model: bytes, config: Mapping[str, Any]) -> EngineKey:

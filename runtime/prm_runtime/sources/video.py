@@ -23,6 +23,10 @@ from prm_runtime.sources.decoding import (
 from prm_runtime.sources.errors import CodecError, NotFoundError
 from prm_runtime.sources.status import SourceState
 
+THREADED = 1920 * 1088
+"""Pixels from which on a frame is decoded in several threads: they take half as much CPU time again, which
+the network needs, and smaller frames are decoded faster than they are segmented."""
+
 
 class Video(TrackedSource):
     """A video that has an end: a file, or one on a server."""
@@ -36,7 +40,10 @@ class Video(TrackedSource):
         super().__init__(name)
         self._container = container
         self._stream = video_stream(container, name)
-        self._stream.thread_type = "AUTO"
+        if self._stream.width * self._stream.height > THREADED:
+            self._stream.thread_type = "AUTO"
+        else:
+            self._stream.thread_type, self._stream.codec_context.thread_count = "NONE", 1
         self.fps = frame_rate(self._stream)
         self.length = self._expected_frames()
 
