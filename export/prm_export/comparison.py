@@ -23,6 +23,8 @@ from prm_runtime.segmenter import Segmenter
 from prm_runtime.sources.pictures import read_picture
 
 FIGURES = ("mAP25", "mAP50", "mAP75", "ABO", "mIoU")
+SHOWN = 0.2
+"""Score from which on ``prm-run`` shows an instance unless it is told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Comparison:
         reference: Figures of the reference, by retrieval method.
         found: Figures of the variant.
         same: Share of the reference's instances that the variant has with the same mask, by method.
+        same_shown: The same of the reference's instances with a score of :data:`SHOWN` at least.
         protocol: What was measured on, in one line.
     """
 
     reference: Mapping[str, Evaluation]
     found: Mapping[str, Evaluation]
     same: Mapping[str, float]
+    same_shown: Mapping[str, float]
     protocol: str
 
     def recorded_in(self, manifest: Manifest) -> Manifest:
@@ -63,6 +67,8 @@ class Comparison:
                 change = f"{cells[1] - cells[0]:+.2f}"
                 table.add_row(f"{method} {figure}", *(f"{value:.2f}" for value in cells), change)
             table.add_row(f"{method} same masks", "", f"{100 * self.same[method]:.2f}", "")
+            shown = f"{100 * self.same_shown[method]:.2f}"
+            table.add_row(f"{method} same masks, score from {SHOWN} on", "", shown, "")
             table.add_section()
         return table
 
@@ -91,26 +97,56 @@ def compare(
     samples = first_samples(dataset, limit)
     segmenters = [open_segmenters(bundle, settings, METHODS, "onnxruntime") for bundle in bundles]
     evaluators = [Evaluator(dataset, METHODS, settings.map_shift) for _ in bundles]
-    kept = [dict.fromkeys(METHODS, 0) for _ in variants]
-    total = dict.fromkeys(METHODS, 0)
+    tallies = [{method: Tally() for method in METHODS} for _ in variants]
     for sample in track(samples, f"bundles on {split}", console=stderr, transient=True):
         frame = read_picture(sample.image_path)
         before, *after = (
             _retrieve(by_method, frame, sample, evaluator)
             for by_method, evaluator in zip(segmenters, evaluators, strict=True)
         )
-        for method in METHODS:
-            total[method] += len(before[method])
-            for same, found in zip(kept, after, strict=True):
-                same[method] += same_masks(before[method], found[method])
+        for tally, found in zip(tallies, after, strict=True):
+            for method in METHODS:
+                tally[method].add(before[method], found[method])
     expected, *figures = (evaluator.compute() for evaluator in evaluators)
     basis = protocol(dataset, split, len(samples))
     return [
         Comparison(
-            expected, found, {method: same[method] / max(total[method], 1) for method in METHODS}, basis
+            expected,
+            found,
+            {method: tally[method].share for method in METHODS},
+            {method: tally[method].share_shown for method in METHODS},
+            basis,
         )
-        for found, same in zip(figures, kept, strict=True)
+        for found, tally in zip(figures, tallies, strict=True)
     ]
+
+
+@dataclass
+class Tally:
+    """Instances of the reference, and how many of them the variant has; all of them, and those shown."""
+
+    total: int = 0
+    same: int = 0
+    total_shown: int = 0
+    same_shown: int = 0
+
+    def add(self, before: Instances, after: Instances) -> None:
+        """Count one picture."""
+        shown = before.select(before.scores >= SHOWN)
+        self.total += len(before)
+        self.same += same_masks(before, after)
+        self.total_shown += len(shown)
+        self.same_shown += same_masks(shown, after)
+
+    @property
+    def share(self) -> float:
+        """Of all instances those that the variant has too."""
+        return self.same / max(self.total, 1)
+
+    @property
+    def share_shown(self) -> float:
+        """Of the instances that are shown those that the variant has too."""
+        return self.same_shown / max(self.total_shown, 1)
 
 
 def same_masks(before: Instances, after: Instances) -> int:
