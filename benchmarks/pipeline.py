@@ -25,12 +25,12 @@ from benchmarks.report import Report, Table, Target, command_line
 from benchmarks.timing import Run, Samples, disturbance_notes, interleave, timed
 from benchmarks.variant import backends_that_run
 
+from prm_runtime.instances import SHOWN
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sinks import Result, Sink, VideoFile
 from prm_runtime.sources import open_source
 
-MIN_SCORE = 0.2  # prm-run's default
 STAGES = ("decode", "segment", "draw and write")
 PIPELINE, REACH = "prm-run", 0.85
 
@@ -68,7 +68,7 @@ def main(
 
         runs: dict[str, Run] = {}
         for name in backends:
-            segmenter = Segmenter.open(backend=name, threads=threads, min_score=MIN_SCORE)
+            segmenter = Segmenter.open(backend=name, threads=threads, min_score=SHOWN)
             runs |= {
                 f"{name}, {stage}": run for stage, run in stages(segmenter, source, frames, video).items()
             }

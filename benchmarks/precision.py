@@ -30,10 +30,10 @@ from benchmarks.variant import backends_that_run, segmenter_of, segmenting
 from prm_export.precision import Precision
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle
-from prm_runtime.instances import Instances
+from prm_runtime.instances import SHOWN, Instances
 from prm_runtime.segmenter import Segmenter
 
-PEAKS, MIN_SCORE, SAME = 8, 0.2, 0.95
+PEAKS, SAME = 8, 0.95
 REFERENCE = Precision.fp32
 
 
@@ -70,7 +70,7 @@ def main(
         protocol=(
             f"voc20-lite0, {len(pictures)} frames of {source}, {threads} threads, {PEAKS} peaks, median "
             "milliseconds a frame with quartiles; ratios paired frame by frame. Same masks: share of "
-            f"float32's masks from a score of {MIN_SCORE} on that overlap one of the same class by {SAME}."
+            f"float32's masks from a score of {SHOWN} on that overlap one of the same class by {SAME}."
         ),
         tables=[table(samples, megabytes, same, backends)],
         notes=disturbance_notes(samples),
@@ -84,7 +84,7 @@ def same_masks(
     """Share of float32's masks that each precision has too."""
     found: dict[Precision, list[Instances]] = {}
     for precision, bundle in bundles.items():
-        segmenter = Segmenter(bundle, create_backend(backend, threads), min_score=MIN_SCORE)
+        segmenter = Segmenter(bundle, create_backend(backend, threads), min_score=SHOWN)
         found[precision] = [segmenter(picture) for picture in pictures]
     return {precision: agreement(found[REFERENCE], others) for precision, others in found.items()}
 

@@ -17,14 +17,12 @@ from prm_evaluation.ground_truth import first_samples, open_ground_truth, protoc
 from prm_evaluation.methods import METHODS, open_segmenters
 from prm_runtime.bundle import Bundle
 from prm_runtime.console import stderr
-from prm_runtime.instances import Instances
+from prm_runtime.instances import SHOWN, Instances
 from prm_runtime.manifest import Manifest
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sources.pictures import read_picture
 
 FIGURES = ("mAP25", "mAP50", "mAP75", "ABO", "mIoU")
-SHOWN = 0.2
-"""Score from which on ``prm-run`` shows an instance unless it is told otherwise."""
 
 
 @dataclass(frozen=True)

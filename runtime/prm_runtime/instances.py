@@ -15,6 +15,9 @@ from prm_runtime.errors import PrmError
 if TYPE_CHECKING:
     import supervision
 
+SHOWN = 0.2
+"""Score from which on ``prm-run`` shows an instance unless it is told otherwise."""
+
 
 class InstancesError(PrmError, ValueError):
     """Arrays that do not form a valid result."""

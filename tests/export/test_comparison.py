@@ -10,8 +10,9 @@ from rich.console import Console
 from tests.fixtures.colour_blobs import BLOBS, draw_blobs
 from tests.fixtures.voc_tree import write_voc_tree
 
-from prm_export.comparison import SHOWN, Tally, compare, same_masks
+from prm_export.comparison import Tally, compare, same_masks
 from prm_runtime.bundle import Bundle, with_manifest
+from prm_runtime.instances import SHOWN
 from prm_runtime.segmenter import Segmenter
 
 

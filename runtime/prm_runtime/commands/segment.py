@@ -18,6 +18,7 @@ from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
 from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
+from prm_runtime.instances import SHOWN
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.report import findings, print_summary, progress_bar, tell_state, title, total_frames
@@ -124,7 +125,7 @@ def segment(
     ] = 1,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Smallest probability of an instance that is reported.")
-    ] = 0.2,
+    ] = SHOWN,
     classes: Annotated[
         list[str] | None, typer.Option(metavar="NAME[,NAME...]", help="Report only these classes.")
     ] = None,
