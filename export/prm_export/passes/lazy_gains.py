@@ -15,7 +15,6 @@ from onnx import compose
 from onnx.utils import Extractor
 
 from prm_export.emit import Emitter, array_of, input_of
-from prm_export.passes.at_peaks import compute_at_peaks
 from prm_export.passes.gains import Gains
 from prm_export.passes.share_weights import share_weights
 from prm_export.reverse_path import ReversePath
@@ -51,6 +50,7 @@ def move_gains(
     names = [value.name or "" for value in moved]
     sources = [value.name or "" for value in handed]
     proto = ir.to_proto(model)
+    del proto.graph.value_info[:]  # as stated for a batch
     proto.graph.value_info.extend(
         ir.to_proto(value) for value in handed if value is not model.graph.inputs[0]
     )
@@ -60,11 +60,9 @@ def move_gains(
         ir.to_proto(backprop),
         io_map=[(PREFIX + name, name) for name in names],
     )
-    del merged.graph.value_info[:]
     reverse = ir.from_proto(merged)
     _order_inputs(reverse, backprop, sources)
     share_weights(reverse)
-    compute_at_peaks(reverse)
     common_passes.RemoveUnusedNodesPass()(reverse)
     reverse.graph.name = backprop.graph.name
     emitter = Emitter(model.graph)
