@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.gallery import Gallery
+from prm_proposals.groundwork import Groundwork
 from prm_proposals.maps import cell_centres
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings
@@ -30,6 +32,7 @@ class Evidence:
         gallery: Segment proposals on the same superpixels.
         mask_logits: What a mask head says each superpixel shows, background first, float32 [K, 1 + C], in
             logits; None without such a head.
+        groundwork: What :meth:`Retrieval.prepare` worked out.
     """
 
     class_maps: NDArray[np.float32]
@@ -40,6 +43,7 @@ class Evidence:
     graph: RegionGraph
     gallery: Gallery
     mask_logits: NDArray[np.float32] | None = None
+    groundwork: Groundwork | None = None
 
     def peak_strength(self, settings: RetrievalSettings) -> NDArray[np.float32]:
         """:func:`peak_strength` of the live peaks, float32 [P]."""
@@ -112,6 +116,16 @@ def positions(
 class Retrieval(Protocol):
     """A way to turn evidence into instance masks."""
 
+    def prepare(self, evidence: Evidence) -> Evidence:
+        """The evidence with what can be worked out of it before its Peak Response Maps are there.
+
+        It saves time later, and need not be called.
+
+        Args:
+            evidence: One frame; its ``prms`` are not looked at.
+        """
+        ...
+
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first."""
         ...
@@ -153,7 +167,7 @@ def class_strength(
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
-    offsets, scales = _calibration(settings, len(class_maps))
+    offsets, scales = _calibration(settings.class_offsets, settings.class_scales, len(class_maps))
     from_maps = settings.presence_from == "maps"
     strength = raw_strength(class_maps, class_scores) if from_maps else softmax_log_odds(class_scores)
     return np.asarray((strength - offsets) / scales, dtype=np.float32)
@@ -176,21 +190,37 @@ def peak_strength(
         peak_scores: Response M at each peak, float32 [P].
         settings: The calibration of the classes.
     """
-    strength = class_strength(class_maps, class_scores, settings)
-    _, scales = _calibration(settings, len(strength))
-    best = np.full(len(strength), -np.inf, np.float32)
+    return strength_of_peaks(
+        class_strength(class_maps, class_scores, settings), class_ids, peak_scores, settings
+    )
+
+
+def strength_of_peaks(
+    class_strength: NDArray[np.float32],
+    class_ids: NDArray[np.int64],
+    peak_scores: NDArray[np.float32],
+    settings: RetrievalSettings,
+) -> NDArray[np.float32]:
+    """:func:`peak_strength` where :func:`class_strength`, float32 [C], is known."""
+    _, scales = _calibration(settings.class_offsets, settings.class_scales, len(class_strength))
+    best = np.full(len(class_strength), -np.inf, np.float32)
     np.maximum.at(best, class_ids, peak_scores)
     behind = (best[class_ids] - peak_scores) / scales[class_ids]
-    return np.asarray(strength[class_ids] - behind, dtype=np.float32)
+    return np.asarray(class_strength[class_ids] - behind, dtype=np.float32)
 
 
-def _calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+@lru_cache(maxsize=8)
+def _calibration(
+    class_offsets: tuple[float, ...], class_scales: tuple[float, ...], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Offsets and scales of the classes, float32 [C] each."""
-    offsets = np.array(settings.class_offsets or (0.0,) * count, np.float32)
-    scales = np.array(settings.class_scales or (1.0,) * count, np.float32)
+    offsets = np.array(class_offsets or (0.0,) * count, np.float32)
+    scales = np.array(class_scales or (1.0,) * count, np.float32)
     if len(offsets) != count or len(scales) != count:
         raise ValueError(
             f"class_offsets and class_scales must hold one value per class ({count}) or none, got "
-            f"{len(settings.class_offsets)} and {len(settings.class_scales)}"
+            f"{len(class_offsets)} and {len(class_scales)}"
         )
+    for values in (offsets, scales):
+        values.flags.writeable = False
     return offsets, scales

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import class_strength, peak_strength
+from prm_proposals.evidence import class_strength, strength_of_peaks
 from prm_proposals.settings import RetrievalSettings
 
 
@@ -20,7 +20,7 @@ def live_peaks(
 
     A peak lives if its class is present (:func:`class_strength` above ``presence``), its response exceeds
     ``peak_floor`` and reaches ``peak_ratio`` of the best of its class, and fewer than ``max_peaks`` are
-    stronger (:func:`peak_strength`).
+    stronger (:func:`~prm_proposals.evidence.peak_strength`).
 
     Args:
         peaks: (class, row, col), int [K, 3]; unused rows hold -1.
@@ -35,7 +35,8 @@ def live_peaks(
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
-    present = class_strength(class_maps, class_scores, settings) > settings.presence
+    classes = class_strength(class_maps, class_scores, settings)
+    present = classes > settings.presence
     if not present.any():
         return np.zeros(0, np.int64)
     used = np.flatnonzero(peaks[:, 0] >= 0)
@@ -45,7 +46,7 @@ def live_peaks(
     lives = present[class_ids] & (responses > settings.peak_floor)
     if settings.peak_ratio > 0:
         lives &= responses >= settings.peak_ratio * best[class_ids]
-    strength = peak_strength(class_maps, class_scores, class_ids, responses, settings)
+    strength = strength_of_peaks(classes, class_ids, responses, settings)
     order = np.argsort(-strength[lives], kind="stable")
     strongest: NDArray[np.int64] = used[lives][order][: settings.max_peaks]
     return strongest

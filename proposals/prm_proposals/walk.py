@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved
 from prm_proposals.grouping import group_peaks
-from prm_proposals.laplacian import solve_walk
 from prm_proposals.maps import superpixel_sums, upsample
 from prm_proposals.parts import connected_parts
+from prm_proposals.random_walk import RandomWalk
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
 
@@ -61,28 +61,6 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def random_walk(
-    prior: NDArray[np.float64], graph: RegionGraph, settings: WalkSettings
-) -> NDArray[np.float64]:
-    """Spread priors over the region graph: solve ``(diag(u) + D − W) F = diag(u) Y`` for F, float64 [K, n].
-
-    ``w_ij = border length · exp(−boundary / boundary_scale) · exp(−‖Δ Lab‖ / lab_scale)``,
-    ``u_i = restart · pixels``. F_i is the prior at which a walker that starts in superpixel i gives up.
-
-    Args:
-        prior: Y, float64 [K, n].
-        graph: Superpixels and borders.
-        settings: Scales and ``restart``.
-    """
-    i, j = graph.edges.T
-    colour = np.sqrt(((graph.lab[i] - graph.lab[j]) ** 2).sum(axis=1))
-    connection = graph.border.astype(np.float64) * np.exp(
-        -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
-    )
-    restart = settings.restart * graph.sizes.astype(np.float64)
-    return solve_walk(graph.edges, connection, restart, restart[:, None] * prior)
-
-
 @dataclass(frozen=True)
 class Walked:
     """What a random walk says about one frame.
@@ -110,10 +88,14 @@ class WalkRetrieval:
         """Instances of one frame, best first."""
         return self.walk(evidence).found
 
-    def walk(self, evidence: Evidence) -> Walked:
+    def walk(self, evidence: Evidence, walk: RandomWalk | None = None) -> Walked:
         """The instances of one frame and what they were made from.
 
         Every part goes by the best peak of its group; the largest owns the group's peaks.
+
+        Args:
+            evidence: One frame.
+            walk: On its superpixels, by these settings, if there is one already.
         """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
         if len(peak_classes) == 0:
@@ -130,9 +112,10 @@ class WalkRetrieval:
             prior = mask_prior(evidence.mask_logits, classes, settings)
 
         groups = self._groups(evidence, mass, class_of_peak)
-        # All classes and all splits are right-hand sides of one system: it is factorised once per frame.
+        # all classes and all splits are right-hand sides of one system
         splits = prior[:, 1 + groups.classes] * _responsibilities(mass, groups)
-        walked = random_walk(np.concatenate([prior, splits[:, groups.several]], axis=1), graph, settings)
+        walk = walk or RandomWalk.on(graph, settings)
+        walked = walk.spread(np.concatenate([prior, splits[:, groups.several]], axis=1))
         region = walked[:, : 1 + len(classes)].argmax(axis=1) - 1
         claims = np.ones((graph.count, len(groups.classes)))
         claims[:, groups.several] = walked[:, 1 + len(classes) :]

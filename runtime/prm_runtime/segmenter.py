@@ -99,13 +99,13 @@ class Segmenter:
         )
         source: ProposalSource = proposals or generator
         network = Network(bundle, backend, source.feature_names, fused=fused)
+        self._retrieval = create_retrieval(self.settings)
         self._evidences: EvidenceSource | None = EvidenceSource(
-            network, source, generator, self.settings, self.times, overlap=overlap
+            network, source, generator, self.settings, self._retrieval.prepare, self.times, overlap=overlap
         )
         self._host_frame = HostFrames()
         self.overlap = overlap
         self.batch = network.batch
-        self._retrieval = create_retrieval(self.settings)
 
     @classmethod
     def open(
