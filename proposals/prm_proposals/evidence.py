@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.gallery import Gallery
@@ -136,7 +137,20 @@ def raw_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.float
 
     The aggregate alone loses single small objects, the maximum alone rewards noise.
     """
-    strength: NDArray[np.float32] = class_maps.max(axis=(1, 2)) + class_scores
+    nothing = np.zeros(len(class_maps), np.float32)
+    strength: NDArray[np.float32] = _relative_strength(class_maps, class_scores, nothing, nothing + 1)
+    return strength
+
+
+@njit(cache=True, nogil=True)
+def _relative_strength(class_maps, class_scores, offsets, scales):  # type: ignore[no-untyped-def]
+    strength = np.empty(len(class_maps), np.float32)
+    for c in range(len(class_maps)):
+        highest = class_maps[c, 0, 0]
+        for value in class_maps[c].flat:
+            if value > highest or np.isnan(value):
+                highest = value
+        strength[c] = (highest + class_scores[c] - offsets[c]) / scales[c]
     return strength
 
 
@@ -167,10 +181,11 @@ def class_strength(
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
-    offsets, scales = _calibration(settings.class_offsets, settings.class_scales, len(class_maps))
-    from_maps = settings.presence_from == "maps"
-    strength = raw_strength(class_maps, class_scores) if from_maps else softmax_log_odds(class_scores)
-    return np.asarray((strength - offsets) / scales, dtype=np.float32)
+    offsets, scales = calibration(settings, len(class_maps))
+    if settings.presence_from == "maps":
+        strength: NDArray[np.float32] = _relative_strength(class_maps, class_scores, offsets, scales)
+        return strength
+    return np.asarray((softmax_log_odds(class_scores) - offsets) / scales, dtype=np.float32)
 
 
 def peak_strength(
@@ -190,30 +205,27 @@ def peak_strength(
         peak_scores: Response M at each peak, float32 [P].
         settings: The calibration of the classes.
     """
-    return strength_of_peaks(
-        class_strength(class_maps, class_scores, settings), class_ids, peak_scores, settings
-    )
-
-
-def strength_of_peaks(
-    class_strength: NDArray[np.float32],
-    class_ids: NDArray[np.int64],
-    peak_scores: NDArray[np.float32],
-    settings: RetrievalSettings,
-) -> NDArray[np.float32]:
-    """:func:`peak_strength` where :func:`class_strength`, float32 [C], is known."""
-    _, scales = _calibration(settings.class_offsets, settings.class_scales, len(class_strength))
-    best = np.full(len(class_strength), -np.inf, np.float32)
+    strength = class_strength(class_maps, class_scores, settings)
+    _, scales = calibration(settings, len(strength))
+    best = np.full(len(strength), -np.inf, np.float32)
     np.maximum.at(best, class_ids, peak_scores)
     behind = (best[class_ids] - peak_scores) / scales[class_ids]
-    return np.asarray(class_strength[class_ids] - behind, dtype=np.float32)
+    return np.asarray(strength[class_ids] - behind, dtype=np.float32)
+
+
+def calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Offsets and scales of ``count`` classes, float32 [C] each.
+
+    Raises:
+        ValueError: If the settings calibrate another number of classes.
+    """
+    return _calibration(settings.class_offsets, settings.class_scales, count)
 
 
 @lru_cache(maxsize=8)
 def _calibration(
     class_offsets: tuple[float, ...], class_scales: tuple[float, ...], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Offsets and scales of the classes, float32 [C] each."""
     offsets = np.array(class_offsets or (0.0,) * count, np.float32)
     scales = np.array(class_scales or (1.0,) * count, np.float32)
     if len(offsets) != count or len(scales) != count:
