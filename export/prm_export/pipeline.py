@@ -20,6 +20,7 @@ from prm_export.passes.class_scores import add_class_scores, hand_out_class_scor
 from prm_export.passes.divide_last import divide_last
 from prm_export.passes.gains import add_gains
 from prm_export.passes.lazy_gains import move_gains
+from prm_export.passes.merge_resizes import merge_resizes
 from prm_export.passes.peak_find import add_peak_find
 from prm_export.passes.phases import compute_in_phases
 from prm_export.passes.simplify import simplify
@@ -120,7 +121,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     shared = options.split_stride is not None or options.split_reach is not None
     if shared and not rules.carries_gain:
         raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
-    model = simplify(ir.from_proto(classifier), rules.folds)
+    model = merge_resizes(simplify(ir.from_proto(classifier), rules.folds))
     scores = None if options.aggregation is not None else take_class_scores(model)
     if options.byte_weights:
         model = round_to_bytes(model, model.graph.outputs[0])
