@@ -35,7 +35,7 @@ def merge_resizes(model: ir.Model) -> ir.Model:
 
 
 def _alike(first: ir.Node, second: ir.Node) -> bool:
-    """Whether two nodes enlarge by the same constant factors, in the same linear way, and for one use each."""
+    """Whether two nodes enlarge by the same constant factors in the same linear way, each for one use."""
     return (
         first.op_type == second.op_type == "Resize"
         and attributes_of(first) == attributes_of(second)
