@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved
-from prm_proposals.grouping import group_peaks
+from prm_proposals.grouping import group_by_class
 from prm_proposals.maps import superpixel_sums, upsample
 from prm_proposals.parts import connected_parts
 from prm_proposals.random_walk import RandomWalk
@@ -111,7 +111,13 @@ class WalkRetrieval:
         else:
             prior = mask_prior(evidence.mask_logits, classes, settings)
 
-        groups = self._groups(evidence, mass, class_of_peak)
+        group_of_peak, class_of_group = group_by_class(
+            evidence.class_maps, evidence.peaks, evidence.peak_scores, mass, settings
+        )
+        groups = _Groups(
+            np.searchsorted(classes, class_of_group),
+            group_of_peak == np.arange(len(class_of_group))[:, None],
+        )
         # all classes and all splits are right-hand sides of one system
         splits = prior[:, 1 + groups.classes] * _responsibilities(mass, groups)
         walk = walk or RandomWalk.on(graph, settings)
@@ -135,25 +141,6 @@ class WalkRetrieval:
         owners[grouped] = of_group[groups.peaks.argmax(axis=0)[grouped]]
         found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, members, owners)
         return Walked(found, walked.T[1 + class_of_peak], mass)
-
-    def _groups(
-        self, evidence: Evidence, mass: NDArray[np.float32], class_of_peak: NDArray[np.int64]
-    ) -> _Groups:
-        """The peaks of each class by the object they lie on; weak ones beside the best are in no group."""
-        settings, responses = self.settings.walk, evidence.peak_scores
-        group_of_peak = np.full(len(class_of_peak), -1, np.int64)
-        classes: list[NDArray[np.int64]] = []
-        count = 0
-        for position in range(int(class_of_peak.max()) + 1):
-            own = np.flatnonzero(class_of_peak == position)
-            best = responses[own].max()
-            own = own[responses[own] >= min(best, settings.group_ratio * best)]  # of negative ones the best
-            class_map = evidence.class_maps[evidence.peaks[own[0], 0]]
-            groups = group_peaks(class_map, evidence.peaks[own, 1:], responses[own], mass[own], settings)
-            group_of_peak[own] = count + groups
-            classes.append(np.full(groups.max() + 1, position))
-            count += len(classes[-1])
-        return _Groups(np.concatenate(classes), group_of_peak == np.arange(count)[:, None])
 
 
 @dataclass(frozen=True)
