@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved
@@ -122,12 +123,7 @@ class WalkRetrieval:
         splits = prior[:, 1 + groups.classes] * _responsibilities(mass, groups)
         walk = walk or RandomWalk.on(graph, settings)
         walked = walk.spread(np.concatenate([prior, splits[:, groups.several]], axis=1))
-        region = walked[:, : 1 + len(classes)].argmax(axis=1) - 1
-        claims = np.ones((graph.count, len(groups.classes)))
-        claims[:, groups.several] = walked[:, 1 + len(classes) :]
-        claims[region[:, None] != groups.classes] = -np.inf
-        winner = np.where(region < 0, -1, claims.argmax(axis=1))
-
+        winner: NDArray[np.int64] = _winners(walked, groups.classes, groups.several, len(classes))
         members, group_of_part = connected_parts(winner, graph, settings.least_part)
         responses = np.where(groups.peaks, evidence.peak_scores, -np.inf)
         best = responses.argmax(axis=1)[group_of_part]
@@ -141,6 +137,26 @@ class WalkRetrieval:
         owners[grouped] = of_group[groups.peaks.argmax(axis=0)[grouped]]
         found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, members, owners)
         return Walked(found, walked.T[1 + class_of_peak], mass)
+
+
+@njit(cache=True, nogil=True)
+def _winners(walked, class_of_group, several, classes):  # type: ignore[no-untyped-def]
+    """The group that each superpixel goes to, -1 for the background.
+
+    Background, classes and the groups of classes with several, in this order, are what was spread.
+    """
+    winner = np.full(len(walked), -1, np.int64)
+    for k in range(len(walked)):
+        region = walked[k, : 1 + classes].argmax() - 1
+        column, highest = 1 + classes, -np.inf
+        for group in range(len(class_of_group)):
+            claim = 1.0
+            if several[group]:
+                claim = walked[k, column]
+                column += 1
+            if class_of_group[group] == region and claim > highest:
+                winner[k], highest = group, claim
+    return winner
 
 
 @dataclass(frozen=True)

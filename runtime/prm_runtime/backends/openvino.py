@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from threading import Lock, current_thread
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,12 +123,16 @@ class _Compiled:
     def __init__(self, model: openvino.CompiledModel, streams: int) -> None:
         self._model, self._streams = model, streams
         self._requests: WeakKeyDictionary[object, openvino.InferRequest] = WeakKeyDictionary()
+        self._free: deque[openvino.InferRequest] = deque()
 
     def request(self) -> openvino.InferRequest:
         """The request of the thread that asks, whose tensors last until it runs the model again."""
         owner = current_thread() if self._streams > 1 else self
         if owner not in self._requests:
-            self._requests[owner] = self._model.create_infer_request()
+            request = self._free.pop() if self._free else self._model.create_infer_request()
+            self._requests[owner] = request
+            if owner is not self:
+                finalize(owner, self._free.append, request)  # a later thread takes it over
         return self._requests[owner]
 
 
