@@ -143,7 +143,7 @@ class OpenVino:
         """Choose the number of threads; ``None`` uses all physical cores. ``streams`` runs share them."""
         self.concurrent = streams > 1  # else there is one request per size, whose tensors are used again
         self.threads, self._streams = threads_of_each(threads, streams), streams
-        self.in_work = 1 if streams == 1 else streams + 1  # who comes while all are busy waits in line
+        self.in_work = streams
         self._core = openvino.Core()
         self._cache = CompiledCache()
         self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
