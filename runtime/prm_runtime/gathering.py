@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
-from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
@@ -27,16 +26,15 @@ from prm_runtime.region_memory import RegionMemory
 from prm_runtime.timing import StageTimes
 
 T = TypeVar("T")
-Timed = tuple[RegionGraph, float]
 Frame = NDArray[np.uint8]
 
 
 class EvidenceSource:
     """Makes the evidence of frames. Several threads may ask at once.
 
-    With ``overlap`` proposals are made in a thread of their own while the network runs: superpixels, which
-    need the frame alone, beside the forward graph, and what comes of them beside the reverse graph. The
-    former begins before it is known whether a frame shows anything, and only if the frame before it did.
+    With ``overlap`` proposals are made in a thread of their own beside the reverse graph, superpixels first.
+    Those need the frame alone and could be made beside the forward graph, but then whole frames take longer:
+    the engine's threads wait for each other at every layer, and one that has to share its core holds up all.
 
     Args:
         network: The graphs in an engine.
@@ -69,7 +67,6 @@ class EvidenceSource:
         self._prepare = prepare
         self._times = times
         self._threads = ThreadPoolExecutor(thread_name_prefix="proposals") if overlap else None
-        self._had_peaks = False
 
     def evidences(
         self,
@@ -90,20 +87,16 @@ class EvidenceSource:
         Raises:
             PrmError: If there are no usable proposals for a frame.
         """
-        ahead = self._threads is not None and self._had_peaks and memory is None
-        superpixels = [self._start(self._superpixels, frame) if ahead else None for frame in frames]
         made: list[tuple[NDArray[np.float32], Callable[[], Evidence] | None]] = []
         with self.network.turn:
             with self._times.stage("forward"):
                 found = self.network.respond(frames)
-            for frame, name, maps, begun in zip(frames, names, found, superpixels, strict=True):
+            for frame, name, maps in zip(frames, names, found, strict=True):
                 live = self._live(maps)
-                self._had_peaks = len(live) > 0
                 wanted = len(live) > 0 or not lean
-                begun = begun or partial(self._superpixels, frame)
                 evidence: Callable[[], Evidence] | None = None
                 if wanted and memory is None:
-                    evidence = self._start(self._gathered, frame, name, maps, live, begun)
+                    evidence = self._start(self._gathered, frame, name, maps, live)
                 with self._times.stage("back-propagation"):
                     size = (frame.shape[0], frame.shape[1])
                     prms = self.network.back_propagate(maps["peaks"][0], live, maps, size)
@@ -132,30 +125,16 @@ class EvidenceSource:
             self._settings,
         )
 
-    def _superpixels(self, frame: Frame) -> Timed:
-        """The superpixels of a frame and the seconds they took."""
-        start = perf_counter()
-        return self._generator.regions(frame), perf_counter() - start
-
-    def _gathered(
-        self,
-        frame: Frame,
-        name: str | None,
-        maps: Maps,
-        live: NDArray[np.int64],
-        superpixels: Callable[[], Timed],
-    ) -> Evidence:
+    def _gathered(self, frame: Frame, name: str | None, maps: Maps, live: NDArray[np.int64]) -> Evidence:
         """The evidence of a frame without its Peak Response Maps."""
-        graph, seconds = superpixels()
-        start = perf_counter()
-        features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
-        gallery = self._proposals(Picture(frame, graph, features, name))
-        # what retrieval will need is made here, beside the reverse graph, rather than after it
-        gallery.prepare_sums()
-        graph.pooling.prepare_mass(self.network.prm_size((frame.shape[0], frame.shape[1])))
-        evidence = self._prepared(maps, live, graph, gallery)
-        self._times.add("proposals", seconds + perf_counter() - start)
-        return evidence
+        with self._times.stage("proposals"):
+            graph = self._generator.regions(frame)
+            features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
+            gallery = self._proposals(Picture(frame, graph, features, name))
+            # what retrieval will need is made here, beside the reverse graph, rather than after it
+            gallery.prepare_sums()
+            graph.pooling.prepare_mass(self.network.prm_size((frame.shape[0], frame.shape[1])))
+            return self._prepared(maps, live, graph, gallery)
 
     def _remembered(
         self,
@@ -169,7 +148,7 @@ class EvidenceSource:
         recalled = memory.recall(frame, prms)
         if recalled is not None:
             return self._prepared(maps, live, *recalled)
-        evidence = self._gathered(frame, name, maps, live, partial(self._superpixels, frame))
+        evidence = self._gathered(frame, name, maps, live)
         memory.keep(frame, evidence.graph, evidence.gallery)
         return evidence
 
