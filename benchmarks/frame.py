@@ -97,15 +97,13 @@ def our_runs(bundle: Bundle, backend: str, threads: int, pictures: Pictures) -> 
     settings = exactly(bundle.manifest.retrieval, PEAKS)
     full = segmenter_of(bundle, backend, threads, settings)
     shipped = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
-    # one of its own: superpixels are begun ahead only after frames that showed something
-    idle = segmenter_of(bundle, backend, threads, min_score=SHOWN_FROM)
     bare = engine.compile(bare_classifier(bundle).SerializeToString())
     images = [preprocess(picture, bundle.manifest.preprocessing) for picture in pictures]
     return {
         f"{backend}, bare forward": timed(lambda n: bare.run({"image": images[n]})),
         f"{backend}, {PEAKS} peaks": segmenting(full, pictures, PEAKS),
         f"{backend}, as shipped": segmenting(shipped, pictures),
-        f"{backend}, no objects": segmenting(idle, without_objects(shipped, pictures)),
+        f"{backend}, no objects": segmenting(shipped, without_objects(shipped, pictures)),
     }
 
 

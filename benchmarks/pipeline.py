@@ -25,6 +25,7 @@ from benchmarks.report import Report, Table, Target, command_line
 from benchmarks.timing import Run, Samples, disturbance_notes, interleave, timed
 from benchmarks.variant import backends_that_run
 
+from prm_runtime.inference import streams_for
 from prm_runtime.instances import SHOWN
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.segmenter import Segmenter
@@ -68,9 +69,12 @@ def main(
 
         runs: dict[str, Run] = {}
         for name in backends:
-            segmenter = Segmenter.open(backend=name, threads=threads, min_score=SHOWN)
+            alone = Segmenter.open(backend=name, threads=threads, min_score=SHOWN)
+            streams = streams_for([open_source(source)], threads)
+            together = Segmenter.open(backend=name, threads=threads, min_score=SHOWN, streams=streams)
             runs |= {
-                f"{name}, {stage}": run for stage, run in stages(segmenter, source, frames, video).items()
+                f"{name}, {stage}": run
+                for stage, run in stages(alone, together, source, frames, video).items()
             }
         samples = interleave(runs, rounds, warm_up=1)
     Report(
@@ -87,15 +91,25 @@ def main(
     ).finish(json_file)
 
 
-def stages(segmenter: Segmenter, source: str, frames: int, video: Callable[[], str]) -> dict[str, Run]:
-    """The pipeline, and each of its stages alone on what the others made."""
+def stages(
+    alone: Segmenter, together: Segmenter, source: str, frames: int, video: Callable[[], str]
+) -> dict[str, Run]:
+    """The pipeline, and each of its stages alone on what the others made.
+
+    Args:
+        alone: Segments frame by frame, each as fast as it can.
+        together: Segments in the pipeline, opened as ``prm-run`` opens it for a file.
+        source: The clip.
+        frames: Its frames to take.
+        video: Names a new file.
+    """
     kept = Kept()
-    piped(segmenter, source, frames, [kept])
+    piped(alone, source, frames, [kept])
     fps = open_source(source).fps
 
     def segment(_: int) -> None:
         for result in kept.results:
-            segmenter(result.frame.image)
+            alone(result.frame.image)
 
     def write(_: int) -> None:
         sink = VideoFile(video(), fps)
@@ -103,9 +117,9 @@ def stages(segmenter: Segmenter, source: str, frames: int, video: Callable[[], s
             sink.write(Result(result.frame, result.instances, result.times))  # not drawn yet
         sink.close()
 
-    alone = (lambda _: list(islice(open_source(source), frames)), segment, write)
-    runs = {stage: timed(run) for stage, run in zip(STAGES, alone, strict=True)}
-    return runs | {PIPELINE: timed(lambda _: piped(segmenter, source, frames, [VideoFile(video(), fps)]))}
+    each = (lambda _: list(islice(open_source(source), frames)), segment, write)
+    runs = {stage: timed(run) for stage, run in zip(STAGES, each, strict=True)}
+    return runs | {PIPELINE: timed(lambda _: piped(together, source, frames, [VideoFile(video(), fps)]))}
 
 
 def piped(segmenter: Segmenter, source: str, frames: int, sinks: Sequence[Sink]) -> None:

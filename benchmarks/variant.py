@@ -44,7 +44,9 @@ def segmenter_of(
 ) -> Segmenter:
     """A segmenter as ``Segmenter.open`` makes it for so many threads."""
     engine = create_backend(backend, threads)
-    return Segmenter(bundle, engine, settings, proposals=proposals, min_score=min_score, overlap=threads != 1)
+    return Segmenter(
+        bundle, engine, settings, proposals=proposals, min_score=min_score, overlap=engine.threads != 1
+    )
 
 
 def segmenting(segmenter: Segmenter, pictures: Sequence[NDArray[np.uint8]], peaks: int | None = None) -> Run:

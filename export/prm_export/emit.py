@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from prm_export.errors import ExportError
 
 OPSET = 20
+UNSETTLED = "prm_export.unsettled"
+"""Domain of nodes that say what is needed; a later pass emits how it is computed."""
 LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -40,6 +42,10 @@ class Emitter:
         """Emit a node of the default domain with several outputs."""
         return self._tape.op_multi_out(op_type, inputs, attributes=attributes, num_outputs=outputs)
 
+    def unsettled(self, op_type: str, *inputs: ir.Value, **attributes: Any) -> ir.Value:
+        """Emit a node that a later pass replaces."""
+        return self._tape.op(op_type, inputs, attributes=attributes, domain=UNSETTLED)
+
     def constant(self, value: Any, dtype: Any = np.float32) -> ir.Value:
         """Emit a Constant."""
         return self.op("Constant", value=ir.tensor(np.asarray(value, dtype=dtype)))
@@ -51,11 +57,6 @@ class Emitter:
     def sides(self, image_like: ir.Value) -> ir.Value:
         """Emit the spatial size of [N, C, h, w] as int64 [2]."""
         return self.op("Shape", image_like, start=2)
-
-    def at_cells(self, maps: ir.Value, cell: ir.Value) -> ir.Value:
-        """Emit the values [P, C] of a map [1, C, h, w] at some cells, int64 [P], counted row by row."""
-        flat = self.op("Flatten", self.op("Squeeze", maps, self.int64(0)), axis=1)
-        return self.op("Transpose", self.op("Gather", flat, cell, axis=1), perm=[1, 0])
 
 
 def node_name(node: ir.Node) -> str:
@@ -117,7 +118,12 @@ def make_model(
 ) -> ir.Model:
     """A model of one graph."""
     graph = ir.Graph(
-        inputs, outputs, nodes=nodes, initializers=initializers, opset_imports={"": OPSET}, name=name
+        inputs,
+        outputs,
+        nodes=nodes,
+        initializers=initializers,
+        opset_imports={"": OPSET, **{node.domain: 1 for node in nodes if node.domain == UNSETTLED}},
+        name=name,
     )
     return ir.Model(graph, ir_version=10, producer_name="prm-edge")
 

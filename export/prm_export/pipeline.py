@@ -14,17 +14,22 @@ from numpy.typing import NDArray
 
 from prm_export.emit import LOWEST
 from prm_export.errors import ExportError
+from prm_export.passes.at_peaks import compute_at_peaks
 from prm_export.passes.backprop import build_backprop
 from prm_export.passes.class_scores import add_class_scores, hand_out_class_scores, take_class_scores
+from prm_export.passes.divide_last import divide_last
 from prm_export.passes.gains import add_gains
 from prm_export.passes.lazy_gains import move_gains
+from prm_export.passes.merge_resizes import merge_resizes
 from prm_export.passes.peak_find import add_peak_find
+from prm_export.passes.phases import compute_in_phases
 from prm_export.passes.simplify import simplify
+from prm_export.passes.state_shapes import state, state_shapes
 from prm_export.passes.weights import round_to_bytes, store_half
 from prm_export.reverse_path import ReversePath, find_reverse_path
 from prm_export.rules import RULES
 from prm_export.shapes import USUAL_MULTIPLE
-from prm_export.walks import descendants
+from prm_export.walks import ancestors, descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
 CLASS_MAPS = "class_maps"
@@ -116,7 +121,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     shared = options.split_stride is not None or options.split_reach is not None
     if shared and not rules.carries_gain:
         raise ExportError("--prm shared needs a linear walk: use it with --rule paper")
-    model = simplify(ir.from_proto(classifier), rules.folds)
+    model = merge_resizes(simplify(ir.from_proto(classifier), rules.folds))
     scores = None if options.aggregation is not None else take_class_scores(model)
     if options.byte_weights:
         model = round_to_bytes(model, model.graph.outputs[0])
@@ -150,9 +155,12 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
     stop, split = path.stop.name or "", None if path.split is None else path.split.name
     stop_stride = path.stop_stride  # asked before passes give values other names
     gains = add_gains(model, M, path, options.image_minimum, rules)
-    backprop = build_backprop(path, gains)
+    backprop = build_backprop(path, gains, in_phases=options.lazy_gains)
     if options.lazy_gains:
         model, backprop = move_gains(model, backprop, gains, path)
+    backprop = compute_at_peaks(compute_in_phases(backprop))
+    state_shapes(backprop)
+    divide_last(backprop)
     model.graph.name = "prm_forward"
     return Graphs(plain, stop, stop_stride, _finish(model), _finish(backprop), split, path.spread)
 
@@ -174,9 +182,13 @@ def _class_maps_alone(model: ir.Model) -> onnx.ModelProto:
 
 
 def _name_sides(model: ir.Model, path: ReversePath) -> None:
+    outputs = [value for value in model.graph.outputs if len(path.shapes.get(value.name or "", ())) == 4]
+    of_maps = set().union(*map(ancestors, outputs))
     for node in descendants(model.graph.inputs[0]):
         for value in node.outputs:
             value.shape = None  # as stated for another batch and other sides
+            if node in of_maps and len(path.shapes.get(value.name or "", ())) == 4:
+                state(value, path.declared(value))
     for value in (model.graph.inputs[0], *model.graph.outputs):
         value.shape = ir.Shape(path.declared(value))
 

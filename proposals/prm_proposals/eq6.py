@@ -112,6 +112,10 @@ class Eq6Retrieval:
         """Keep the settings."""
         self.settings = settings
 
+    def prepare(self, evidence: Evidence) -> Evidence:
+        """The evidence: every term of Eq. 6 needs its Peak Response Maps, or little time."""
+        return evidence
+
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first; scores are those of :meth:`Evidence.peak_strength`."""
         return top_proposals(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.gallery import Gallery
+from prm_proposals.groundwork import Groundwork
 from prm_proposals.maps import cell_centres
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings
@@ -30,6 +33,7 @@ class Evidence:
         gallery: Segment proposals on the same superpixels.
         mask_logits: What a mask head says each superpixel shows, background first, float32 [K, 1 + C], in
             logits; None without such a head.
+        groundwork: What :meth:`Retrieval.prepare` worked out.
     """
 
     class_maps: NDArray[np.float32]
@@ -40,6 +44,7 @@ class Evidence:
     graph: RegionGraph
     gallery: Gallery
     mask_logits: NDArray[np.float32] | None = None
+    groundwork: Groundwork | None = None
 
     def peak_strength(self, settings: RetrievalSettings) -> NDArray[np.float32]:
         """:func:`peak_strength` of the live peaks, float32 [P]."""
@@ -112,6 +117,16 @@ def positions(
 class Retrieval(Protocol):
     """A way to turn evidence into instance masks."""
 
+    def prepare(self, evidence: Evidence) -> Evidence:
+        """The evidence with what can be worked out of it before its Peak Response Maps are there.
+
+        It saves time later, and need not be called.
+
+        Args:
+            evidence: One frame; its ``prms`` are not looked at.
+        """
+        ...
+
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first."""
         ...
@@ -122,7 +137,20 @@ def raw_strength(class_maps: NDArray[np.float32], class_scores: NDArray[np.float
 
     The aggregate alone loses single small objects, the maximum alone rewards noise.
     """
-    strength: NDArray[np.float32] = class_maps.max(axis=(1, 2)) + class_scores
+    nothing = np.zeros(len(class_maps), np.float32)
+    strength: NDArray[np.float32] = _relative_strength(class_maps, class_scores, nothing, nothing + 1)
+    return strength
+
+
+@njit(cache=True, nogil=True)
+def _relative_strength(class_maps, class_scores, offsets, scales):  # type: ignore[no-untyped-def]
+    strength = np.empty(len(class_maps), np.float32)
+    for c in range(len(class_maps)):
+        highest = class_maps[c, 0, 0]
+        for value in class_maps[c].flat:
+            if value > highest or np.isnan(value):
+                highest = value
+        strength[c] = (highest + class_scores[c] - offsets[c]) / scales[c]
     return strength
 
 
@@ -153,10 +181,11 @@ def class_strength(
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
-    offsets, scales = _calibration(settings, len(class_maps))
-    from_maps = settings.presence_from == "maps"
-    strength = raw_strength(class_maps, class_scores) if from_maps else softmax_log_odds(class_scores)
-    return np.asarray((strength - offsets) / scales, dtype=np.float32)
+    offsets, scales = calibration(settings, len(class_maps))
+    if settings.presence_from == "maps":
+        strength: NDArray[np.float32] = _relative_strength(class_maps, class_scores, offsets, scales)
+        return strength
+    return np.asarray((softmax_log_odds(class_scores) - offsets) / scales, dtype=np.float32)
 
 
 def peak_strength(
@@ -177,20 +206,33 @@ def peak_strength(
         settings: The calibration of the classes.
     """
     strength = class_strength(class_maps, class_scores, settings)
-    _, scales = _calibration(settings, len(strength))
+    _, scales = calibration(settings, len(strength))
     best = np.full(len(strength), -np.inf, np.float32)
     np.maximum.at(best, class_ids, peak_scores)
     behind = (best[class_ids] - peak_scores) / scales[class_ids]
     return np.asarray(strength[class_ids] - behind, dtype=np.float32)
 
 
-def _calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Offsets and scales of the classes, float32 [C] each."""
-    offsets = np.array(settings.class_offsets or (0.0,) * count, np.float32)
-    scales = np.array(settings.class_scales or (1.0,) * count, np.float32)
+def calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Offsets and scales of ``count`` classes, float32 [C] each.
+
+    Raises:
+        ValueError: If the settings calibrate another number of classes.
+    """
+    return _calibration(settings.class_offsets, settings.class_scales, count)
+
+
+@lru_cache(maxsize=8)
+def _calibration(
+    class_offsets: tuple[float, ...], class_scales: tuple[float, ...], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    offsets = np.array(class_offsets or (0.0,) * count, np.float32)
+    scales = np.array(class_scales or (1.0,) * count, np.float32)
     if len(offsets) != count or len(scales) != count:
         raise ValueError(
             f"class_offsets and class_scales must hold one value per class ({count}) or none, got "
-            f"{len(settings.class_offsets)} and {len(settings.class_scales)}"
+            f"{len(class_offsets)} and {len(class_scales)}"
         )
+    for values in (offsets, scales):
+        values.flags.writeable = False
     return offsets, scales

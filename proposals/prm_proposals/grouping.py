@@ -32,14 +32,91 @@ def group_peaks(
     Returns:
         Group of each peak, 0..G-1 in order of first appearance, int64 [P].
     """
-    root = np.sqrt(mass)
-    overlap = root @ root.T
-    saddle = saddles(class_map, positions) / np.minimum(responses[:, None], responses[None, :])
-    offset = (positions[:, None] - positions[None, :]).astype(np.float32)
-    distance = np.sqrt((offset**2).sum(axis=-1))
-    together = settings.peak_similarity * overlap + saddle - distance / settings.peak_distance > 0
-    groups: NDArray[np.int64] = _components(together)
+    groups: NDArray[np.int64] = _grouped(
+        np.ascontiguousarray(class_map, np.float32),
+        np.ascontiguousarray(positions, np.int64),
+        responses,
+        mass,
+        np.float32(settings.peak_similarity),
+        np.float32(settings.peak_distance),
+    )
     return groups
+
+
+def group_by_class(
+    class_maps: NDArray[np.float32],
+    peaks: NDArray[np.int64],
+    responses: NDArray[np.float32],
+    mass: NDArray[np.float32],
+    settings: WalkSettings,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """:func:`group_peaks` class by class, of the peaks that reach ``group_ratio`` of the best of their class.
+
+    Of negative responses only the best does.
+
+    Args:
+        class_maps: M, float32 [C, h, w].
+        peaks: (class, row, col), int64 [P, 3].
+        responses: M at the peaks, float32 [P].
+        mass: PRM mass of each peak per superpixel, float32 [P, K], rows with sum 1.
+        settings: Weights and ``group_ratio``.
+
+    Returns:
+        Group of each peak, -1 for none, int64 [P], and the class of each group, int64 [G], ascending.
+    """
+    group_of_peak, classes = _grouped_by_class(
+        class_maps,
+        np.ascontiguousarray(peaks, np.int64),
+        responses,
+        mass,
+        np.float32(settings.group_ratio),
+        np.float32(settings.peak_similarity),
+        np.float32(settings.peak_distance),
+    )
+    return group_of_peak, classes
+
+
+@njit(cache=True, nogil=True)
+def _grouped_by_class(  # type: ignore[no-untyped-def]
+    class_maps, peaks, responses, mass, ratio, similarity, reach
+):
+    group_of_peak = np.full(len(peaks), -1, np.int64)
+    class_of_group = np.empty(len(peaks), np.int64)
+    count = 0
+    for c in range(len(class_maps)):
+        best = np.float32(-np.inf)
+        for peak in range(len(peaks)):
+            if peaks[peak, 0] == c:
+                best = max(best, responses[peak])
+        least = min(best, ratio * best)
+        own = np.flatnonzero((peaks[:, 0] == c) & (responses >= least))
+        if len(own) == 0:
+            continue
+        groups = _grouped(class_maps[c], peaks[own, 1:], responses[own], mass[own], similarity, reach)
+        for n in range(len(own)):
+            group_of_peak[own[n]] = count + groups[n]
+        found = groups.max() + 1
+        class_of_group[count : count + found] = c
+        count += found
+    return group_of_peak, class_of_group[:count]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _grouped(class_map, positions, responses, mass, similarity, reach):  # type: ignore[no-untyped-def]
+    count = len(positions)
+    saddle = _saddles(class_map, positions)
+    root = np.sqrt(mass)
+    together = np.empty((count, count), np.bool_)
+    for i in range(count):
+        for j in range(count):
+            overlap = np.float32(0)
+            for k in range(root.shape[1]):
+                overlap += root[i, k] * root[j, k]
+            down, right = positions[i, 0] - positions[j, 0], positions[i, 1] - positions[j, 1]
+            distance = np.sqrt(np.float32(down * down + right * right))
+            height = saddle[i, j] / min(responses[i], responses[j])
+            together[i, j] = similarity * overlap + height - distance / reach > 0
+    return _components(together)
 
 
 @njit(cache=True, nogil=True)
@@ -77,15 +154,17 @@ def saddles(class_map: NDArray[np.float32], positions: NDArray[np.int64]) -> NDA
     Returns:
         float32 [P, P]; the diagonal holds the peaks' own responses.
     """
-    order = np.argsort(-class_map, axis=None, kind="stable")
-    result: NDArray[np.float32] = _saddles(class_map.astype(np.float32), order, positions.astype(np.int64))
+    result: NDArray[np.float32] = _saddles(
+        np.ascontiguousarray(class_map, np.float32), np.ascontiguousarray(positions, np.int64)
+    )
     return result
 
 
 @njit(cache=True, nogil=True)
-def _saddles(class_map, order, positions):  # type: ignore[no-untyped-def]
+def _saddles(class_map, positions):  # type: ignore[no-untyped-def]
     """Flood from the top: two peaks' saddle is the level at which their basins first touch."""
     height, width = class_map.shape
+    order = np.argsort(-class_map.ravel(), kind="mergesort")
     count = len(positions)
     result = np.empty((count, count), np.float32)
     basin = np.full(height * width, -1, np.int32)

@@ -6,6 +6,8 @@ McKee, 1969) their connections stay near the diagonal, and so does the factor: a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -13,26 +15,44 @@ from numpy.typing import NDArray
 _SUMS = {"reassoc", "contract", "nsz"}  # lets sums run on vector units
 
 
-def solve_walk(
-    edges: NDArray[np.int32],
-    connections: NDArray[np.float64],
-    restart: NDArray[np.float64],
-    right_hand_sides: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Solve ``(diag(u) + D − W) F = B``, with D the row sums of W, for F, float64 [K, n].
+@dataclass(frozen=True)
+class Factors:
+    """A factorised system.
+
+    Attributes:
+        order: Node of each row of the factor, int32 [K].
+        first: First column of each row, int64 [K].
+        origin: Column c of row r lies at ``origin[r] + c`` of the factor, int64 [K].
+        factor: Rows of the Cholesky factor, each from its first column on, float64 [Σ].
+        inverse: One over its diagonal, float64 [K].
+    """
+
+    order: NDArray[np.int32]
+    first: NDArray[np.int64]
+    origin: NDArray[np.int64]
+    factor: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+
+    def solve(self, right_hand_sides: NDArray[np.float64]) -> NDArray[np.float64]:
+        """F of B, both float64 [K, n]."""
+        B = np.ascontiguousarray(right_hand_sides, np.float64)
+        F: NDArray[np.float64] = _solve(self.order, self.first, self.origin, self.factor, self.inverse, B)
+        return F
+
+
+def factorise(
+    edges: NDArray[np.int32], connections: NDArray[np.float64], restart: NDArray[np.float64]
+) -> Factors:
+    """Factorise ``(diag(u) + D − W) F = B``, with D the row sums of W.
 
     Args:
         edges: Neighbours (i, j), each pair once, int32 [E, 2].
         connections: ``w_ij = w_ji`` of each edge, >= 0, float64 [E].
         restart: u, float64 [K], > 0: it makes the system positive definite.
-        right_hand_sides: B, float64 [K, n].
     """
     starts, neighbours, weights = adjacency(edges, connections, len(restart))
     order = _from_side_to_side(starts, neighbours)
-    solution: NDArray[np.float64] = _solve(
-        starts, neighbours, weights, restart, order, np.ascontiguousarray(right_hand_sides, np.float64)
-    )
-    return solution
+    return Factors(order, *_factorise(starts, neighbours, weights, restart, order))
 
 
 @njit(cache=True, nogil=True)
@@ -101,8 +121,7 @@ def _from_side_to_side(starts, neighbours):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _solve(starts, neighbours, weights, restart, order, right):  # type: ignore[no-untyped-def]
-    first, origin, factor, inverse = _factorise(starts, neighbours, weights, restart, order)
+def _solve(order, first, origin, factor, inverse, right):  # type: ignore[no-untyped-def]
     result = np.empty(right.shape)
     for c in range(right.shape[1]):
         solved = _substitute(first, origin, factor, inverse, right[order, c])
@@ -113,11 +132,7 @@ def _solve(starts, neighbours, weights, restart, order, right):  # type: ignore[
 
 @njit(cache=True, nogil=True, fastmath=_SUMS)
 def _factorise(starts, neighbours, weights, restart, order):  # type: ignore[no-untyped-def]
-    """The rows of the Cholesky factor, each from its first column on, and one over its diagonal.
-
-    Returns:
-        ``(first, origin, factor, inverse)``: column c of row r lies at ``origin[r] + c`` of the factor.
-    """
+    """What :class:`Factors` holds beside the order of its rows."""
     count = len(order)
     place = np.empty(count, np.int32)
     for row in range(count):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import class_strength, peak_strength
+from prm_proposals.evidence import calibration, class_strength
 from prm_proposals.settings import RetrievalSettings
 
 
@@ -20,7 +21,7 @@ def live_peaks(
 
     A peak lives if its class is present (:func:`class_strength` above ``presence``), its response exceeds
     ``peak_floor`` and reaches ``peak_ratio`` of the best of its class, and fewer than ``max_peaks`` are
-    stronger (:func:`peak_strength`).
+    stronger (:func:`~prm_proposals.evidence.peak_strength`).
 
     Args:
         peaks: (class, row, col), int [K, 3]; unused rows hold -1.
@@ -35,17 +36,38 @@ def live_peaks(
     Raises:
         ValueError: If the settings calibrate another number of classes.
     """
-    present = class_strength(class_maps, class_scores, settings) > settings.presence
-    if not present.any():
-        return np.zeros(0, np.int64)
-    used = np.flatnonzero(peaks[:, 0] >= 0)
-    class_ids, responses = peaks[used, 0], peak_scores[used]
-    best = np.full(len(present), -np.inf, np.float32)
-    np.maximum.at(best, class_ids, responses)
-    lives = present[class_ids] & (responses > settings.peak_floor)
-    if settings.peak_ratio > 0:
-        lives &= responses >= settings.peak_ratio * best[class_ids]
-    strength = peak_strength(class_maps, class_scores, class_ids, responses, settings)
-    order = np.argsort(-strength[lives], kind="stable")
-    strongest: NDArray[np.int64] = used[lives][order][: settings.max_peaks]
-    return strongest
+    _, scales = calibration(settings, len(class_maps))
+    live: NDArray[np.int64] = _live(
+        peaks,
+        peak_scores,
+        class_strength(class_maps, class_scores, settings),
+        scales,
+        np.float32(settings.presence),
+        np.float32(settings.peak_floor),
+        np.float32(settings.peak_ratio),
+        settings.max_peaks,
+    )
+    return live
+
+
+@njit(cache=True, nogil=True)
+def _live(  # type: ignore[no-untyped-def]
+    peaks, peak_scores, class_strength, scales, presence, floor, ratio, max_peaks
+):
+    best = np.full(len(class_strength), -np.inf, np.float32)
+    for row in range(len(peaks)):
+        if peaks[row, 0] >= 0:
+            best[peaks[row, 0]] = max(best[peaks[row, 0]], peak_scores[row])
+    live = np.empty(len(peaks), np.int64)
+    strength = np.empty(len(peaks), np.float32)
+    count = 0
+    for row in range(len(peaks)):
+        c, response = peaks[row, 0], peak_scores[row]
+        if c < 0 or not (class_strength[c] > presence and response > floor):
+            continue
+        if ratio > 0 and response < ratio * best[c]:
+            continue
+        live[count] = row
+        strength[count] = class_strength[c] - (best[c] - response) / scales[c]
+        count += 1
+    return live[:count][np.argsort(-strength[:count], kind="mergesort")][:max_peaks]

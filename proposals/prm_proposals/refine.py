@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved, class_strength
 from prm_proposals.gallery import Gallery
+from prm_proposals.groundwork import Groundwork
 from prm_proposals.nms import mask_nms
+from prm_proposals.random_walk import RandomWalk
 from prm_proposals.settings import RefineSettings, RetrievalSettings, SpotSettings
 from prm_proposals.spots import Spots, find_spots, log_posterior
 from prm_proposals.walk import WalkRetrieval
@@ -68,6 +70,17 @@ class RefinedRetrieval:
         self.walk = walk
         self.settings = settings
 
+    def prepare(self, evidence: Evidence) -> Evidence:
+        """The evidence with the walk's system and the spots."""
+        return replace(evidence, groundwork=self._groundwork(evidence))
+
+    def _groundwork(self, evidence: Evidence) -> Groundwork:
+        known = evidence.groundwork
+        if known is not None and known.settings is self.settings:
+            return known
+        walk = RandomWalk.on(evidence.graph, self.settings.walk)
+        return Groundwork(self.settings, walk, *_spots(evidence, self.settings))
+
     def __call__(self, evidence: Evidence) -> Retrieved:
         """Instances of one frame, best first; without proposals those of the walk."""
         if len(evidence.gallery) == 0 or len(evidence.peaks) == 0:
@@ -76,22 +89,22 @@ class RefinedRetrieval:
 
     def regions(self, evidence: Evidence) -> Regions:
         """The walk's regions, then those of single peaks; and spots. Without a live peak there are none."""
-        walked = self.walk.walk(evidence)
+        groundwork = self._groundwork(evidence)
+        walked = self.walk.walk(evidence, groundwork.walk)
         found, owners = walked.found, walked.found.owners.copy()
         alone = peak_regions(walked.belief, walked.mass, evidence.graph.sizes)
         reaching = np.flatnonzero(alone.any(axis=1))
         groupless = owners[reaching] < 0
         owners[reaching[groupless]] = len(found.scores) + np.flatnonzero(groupless)
         strength = evidence.peak_strength(self.settings)[reaching] - self.settings.refine.single_peak
-        spots, log_posterior = _spots(evidence, self.settings)
         return Regions(
             class_ids=np.concatenate([found.class_ids, evidence.peaks[reaching, 0].astype(np.int64)]),
             scores=np.concatenate([found.scores, strength]),
             peak_indices=np.concatenate([found.peak_indices, reaching]),
             weights=np.concatenate([found.members.astype(np.float32), alone[reaching]]),
             owners=owners,
-            spots=spots,
-            log_posterior=log_posterior,
+            spots=groundwork.spots,
+            log_posterior=groundwork.log_posterior,
         )
 
     def choose(self, regions: Regions, gallery: Gallery, sizes: NDArray[np.float32]) -> Retrieved:

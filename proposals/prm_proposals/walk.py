@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from prm_proposals.evidence import Evidence, Retrieved
-from prm_proposals.grouping import group_peaks
-from prm_proposals.laplacian import solve_walk
+from prm_proposals.grouping import group_by_class
 from prm_proposals.maps import superpixel_sums, upsample
 from prm_proposals.parts import connected_parts
+from prm_proposals.random_walk import RandomWalk
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
 
@@ -61,28 +62,6 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def random_walk(
-    prior: NDArray[np.float64], graph: RegionGraph, settings: WalkSettings
-) -> NDArray[np.float64]:
-    """Spread priors over the region graph: solve ``(diag(u) + D − W) F = diag(u) Y`` for F, float64 [K, n].
-
-    ``w_ij = border length · exp(−boundary / boundary_scale) · exp(−‖Δ Lab‖ / lab_scale)``,
-    ``u_i = restart · pixels``. F_i is the prior at which a walker that starts in superpixel i gives up.
-
-    Args:
-        prior: Y, float64 [K, n].
-        graph: Superpixels and borders.
-        settings: Scales and ``restart``.
-    """
-    i, j = graph.edges.T
-    colour = np.sqrt(((graph.lab[i] - graph.lab[j]) ** 2).sum(axis=1))
-    connection = graph.border.astype(np.float64) * np.exp(
-        -graph.boundary / settings.boundary_scale - colour / settings.lab_scale
-    )
-    restart = settings.restart * graph.sizes.astype(np.float64)
-    return solve_walk(graph.edges, connection, restart, restart[:, None] * prior)
-
-
 @dataclass(frozen=True)
 class Walked:
     """What a random walk says about one frame.
@@ -110,10 +89,14 @@ class WalkRetrieval:
         """Instances of one frame, best first."""
         return self.walk(evidence).found
 
-    def walk(self, evidence: Evidence) -> Walked:
+    def walk(self, evidence: Evidence, walk: RandomWalk | None = None) -> Walked:
         """The instances of one frame and what they were made from.
 
         Every part goes by the best peak of its group; the largest owns the group's peaks.
+
+        Args:
+            evidence: One frame.
+            walk: On its superpixels, by these settings, if there is one already.
         """
         graph, peak_classes = evidence.graph, evidence.peaks[:, 0]
         if len(peak_classes) == 0:
@@ -129,16 +112,18 @@ class WalkRetrieval:
         else:
             prior = mask_prior(evidence.mask_logits, classes, settings)
 
-        groups = self._groups(evidence, mass, class_of_peak)
-        # All classes and all splits are right-hand sides of one system: it is factorised once per frame.
+        group_of_peak, class_of_group = group_by_class(
+            evidence.class_maps, evidence.peaks, evidence.peak_scores, mass, settings
+        )
+        groups = _Groups(
+            np.searchsorted(classes, class_of_group),
+            group_of_peak == np.arange(len(class_of_group))[:, None],
+        )
+        # all classes and all splits are right-hand sides of one system
         splits = prior[:, 1 + groups.classes] * _responsibilities(mass, groups)
-        walked = random_walk(np.concatenate([prior, splits[:, groups.several]], axis=1), graph, settings)
-        region = walked[:, : 1 + len(classes)].argmax(axis=1) - 1
-        claims = np.ones((graph.count, len(groups.classes)))
-        claims[:, groups.several] = walked[:, 1 + len(classes) :]
-        claims[region[:, None] != groups.classes] = -np.inf
-        winner = np.where(region < 0, -1, claims.argmax(axis=1))
-
+        walk = walk or RandomWalk.on(graph, settings)
+        walked = walk.spread(np.concatenate([prior, splits[:, groups.several]], axis=1))
+        winner: NDArray[np.int64] = _winners(walked, groups.classes, groups.several, len(classes))
         members, group_of_part = connected_parts(winner, graph, settings.least_part)
         responses = np.where(groups.peaks, evidence.peak_scores, -np.inf)
         best = responses.argmax(axis=1)[group_of_part]
@@ -153,24 +138,25 @@ class WalkRetrieval:
         found = Retrieved(peak_classes[best].astype(np.int64), scores[best], best, members, owners)
         return Walked(found, walked.T[1 + class_of_peak], mass)
 
-    def _groups(
-        self, evidence: Evidence, mass: NDArray[np.float32], class_of_peak: NDArray[np.int64]
-    ) -> _Groups:
-        """The peaks of each class by the object they lie on; weak ones beside the best are in no group."""
-        settings, responses = self.settings.walk, evidence.peak_scores
-        group_of_peak = np.full(len(class_of_peak), -1, np.int64)
-        classes: list[NDArray[np.int64]] = []
-        count = 0
-        for position in range(int(class_of_peak.max()) + 1):
-            own = np.flatnonzero(class_of_peak == position)
-            best = responses[own].max()
-            own = own[responses[own] >= min(best, settings.group_ratio * best)]  # of negative ones the best
-            class_map = evidence.class_maps[evidence.peaks[own[0], 0]]
-            groups = group_peaks(class_map, evidence.peaks[own, 1:], responses[own], mass[own], settings)
-            group_of_peak[own] = count + groups
-            classes.append(np.full(groups.max() + 1, position))
-            count += len(classes[-1])
-        return _Groups(np.concatenate(classes), group_of_peak == np.arange(count)[:, None])
+
+@njit(cache=True, nogil=True)
+def _winners(walked, class_of_group, several, classes):  # type: ignore[no-untyped-def]
+    """The group that each superpixel goes to, -1 for the background.
+
+    Background, classes and the groups of classes with several, in this order, are what was spread.
+    """
+    winner = np.full(len(walked), -1, np.int64)
+    for k in range(len(walked)):
+        region = walked[k, : 1 + classes].argmax() - 1
+        column, highest = 1 + classes, -np.inf
+        for group in range(len(class_of_group)):
+            claim = 1.0
+            if several[group]:
+                claim = walked[k, column]
+                column += 1
+            if class_of_group[group] == region and claim > highest:
+                winner[k], highest = group, claim
+    return winner
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from time import perf_counter
+from dataclasses import replace
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -26,24 +26,22 @@ from prm_runtime.region_memory import RegionMemory
 from prm_runtime.timing import StageTimes
 
 T = TypeVar("T")
-Timed = tuple[RegionGraph, float]
-MaskLogits = NDArray[np.float32] | None
-Regions = tuple[RegionGraph, Gallery, MaskLogits]
 Frame = NDArray[np.uint8]
 
 
 class EvidenceSource:
     """Makes the evidence of frames. Several threads may ask at once.
 
-    With ``overlap`` proposals are made in a thread of their own while the network runs: superpixels, which
-    need the frame alone, beside the forward graph, and what comes of them beside the reverse graph. The
-    former begins before it is known whether a frame shows anything, and only if the frame before it did.
+    With ``overlap`` proposals are made in a thread of their own beside the reverse graph, superpixels first.
+    Those need the frame alone and could be made beside the forward graph, but then whole frames take longer:
+    the engine's threads wait for each other at every layer, and one that has to share its core holds up all.
 
     Args:
         network: The graphs in an engine.
         proposals: Where proposals come from.
         generator: Makes the superpixels.
         settings: Says which peaks live.
+        prepare: Works out of a frame's evidence what its Peak Response Maps are not needed for.
         times: Where seconds per stage go.
         overlap: Make proposals while the network runs.
 
@@ -57,6 +55,7 @@ class EvidenceSource:
         proposals: ProposalSource,
         generator: ProposalGenerator,
         settings: RetrievalSettings,
+        prepare: Callable[[Evidence], Evidence],
         times: StageTimes,
         *,
         overlap: bool = False,
@@ -65,9 +64,9 @@ class EvidenceSource:
         self._proposals = proposals
         self._generator = generator
         self._settings = settings
+        self._prepare = prepare
         self._times = times
         self._threads = ThreadPoolExecutor(thread_name_prefix="proposals") if overlap else None
-        self._had_peaks = False
 
     def evidences(
         self,
@@ -88,42 +87,29 @@ class EvidenceSource:
         Raises:
             PrmError: If there are no usable proposals for a frame.
         """
-        ahead = self._threads is not None and self._had_peaks and memory is None
-        superpixels = [self._start(self._superpixels, frame) if ahead else None for frame in frames]
-        made: list[tuple[NDArray[np.int64], NDArray[np.float32], Callable[[], Regions] | None]] = []
+        made: list[tuple[NDArray[np.float32], Callable[[], Evidence] | None]] = []
         with self.network.turn:
             with self._times.stage("forward"):
                 found = self.network.respond(frames)
-            for frame, name, maps, begun in zip(frames, names, found, superpixels, strict=True):
+            for frame, name, maps in zip(frames, names, found, strict=True):
                 live = self._live(maps)
-                self._had_peaks = len(live) > 0
                 wanted = len(live) > 0 or not lean
-                begun = begun or partial(self._superpixels, frame)
-                regions: Callable[[], Regions] | None = None
+                evidence: Callable[[], Evidence] | None = None
                 if wanted and memory is None:
-                    regions = self._start(self._regions, frame, name, maps, begun)
+                    evidence = self._start(self._gathered, frame, name, maps, live)
                 with self._times.stage("back-propagation"):
                     size = (frame.shape[0], frame.shape[1])
                     prms = self.network.back_propagate(maps["peaks"][0], live, maps, size)
                 if wanted and memory is not None:
-                    regions = partial(self._remembered, frame, name, maps, prms, memory)
-                made.append((live, prms, regions))
-        for maps, (live, prms, regions) in zip(found, made, strict=True):
-            if regions is None:
+                    evidence = partial(self._remembered, frame, name, maps, live, prms, memory)
+                made.append((prms, evidence))
+        for maps, (prms, evidence) in zip(found, made, strict=True):
+            if evidence is None:
                 yield _without_regions(maps, prms)
                 continue
             with proposal_errors():
-                graph, gallery, mask_logits = regions()
-            yield Evidence(
-                maps["class_maps"][0],
-                maps["class_scores"][0],
-                maps["peaks"][0][live],
-                maps["peak_scores"][0][live],
-                prms,
-                graph,
-                gallery,
-                mask_logits,
-            )
+                without_prms = evidence()
+            yield replace(without_prms, prms=prms)
 
     def _start(self, work: Callable[..., T], *args: object) -> Callable[[], T]:
         """What hands out the result of some work: begun in a thread, or done when it is asked for."""
@@ -139,59 +125,63 @@ class EvidenceSource:
             self._settings,
         )
 
-    def _superpixels(self, frame: Frame) -> Timed:
-        """The superpixels of a frame and the seconds they took."""
-        start = perf_counter()
-        return self._generator.regions(frame), perf_counter() - start
-
-    def _regions(
-        self, frame: Frame, name: str | None, maps: Maps, superpixels: Callable[[], Timed]
-    ) -> Regions:
-        graph, seconds = superpixels()
-        start = perf_counter()
-        features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
-        gallery = self._proposals(Picture(frame, graph, features, name))
-        # what retrieval will need is made here, beside the reverse graph, rather than after it
-        gallery.prepare_sums()
-        graph.pooling.prepare_mass(self.network.prm_size((frame.shape[0], frame.shape[1])))
-        self._times.add("proposals", seconds + perf_counter() - start)
-        return graph, gallery, _mask_logits(maps, graph)
+    def _gathered(self, frame: Frame, name: str | None, maps: Maps, live: NDArray[np.int64]) -> Evidence:
+        """The evidence of a frame without its Peak Response Maps."""
+        with self._times.stage("proposals"):
+            graph = self._generator.regions(frame)
+            features = {feature: maps[feature][0] for feature in self._proposals.feature_names}
+            gallery = self._proposals(Picture(frame, graph, features, name))
+            # what retrieval will need is made here, beside the reverse graph, rather than after it
+            gallery.prepare_sums()
+            graph.pooling.prepare_mass(self.network.prm_size((frame.shape[0], frame.shape[1])))
+            return self._prepared(maps, live, graph, gallery)
 
     def _remembered(
         self,
         frame: Frame,
         name: str | None,
         maps: Maps,
+        live: NDArray[np.int64],
         prms: NDArray[np.float32],
         memory: RegionMemory,
-    ) -> Regions:
+    ) -> Evidence:
         recalled = memory.recall(frame, prms)
         if recalled is not None:
-            return *recalled, _mask_logits(maps, recalled[0])
-        regions = self._regions(frame, name, maps, partial(self._superpixels, frame))
-        memory.keep(frame, *regions[:2])
-        return regions
+            return self._prepared(maps, live, *recalled)
+        evidence = self._gathered(frame, name, maps, live)
+        memory.keep(frame, evidence.graph, evidence.gallery)
+        return evidence
 
-
-def _mask_logits(maps: Maps, graph: RegionGraph) -> MaskLogits:
-    """What a mask head says each superpixel shows, float32 [K, 1 + C]; None without one."""
-    return graph.pooling.means(maps[MASK_LOGITS][0]) if MASK_LOGITS in maps else None
+    def _prepared(
+        self, maps: Maps, live: NDArray[np.int64], graph: RegionGraph, gallery: Gallery
+    ) -> Evidence:
+        evidence = Evidence(
+            class_maps=maps["class_maps"][0],
+            class_scores=maps["class_scores"][0],
+            peaks=maps["peaks"][0][live],
+            peak_scores=maps["peak_scores"][0][live],
+            prms=np.zeros((0, 0, 0), np.float32),
+            graph=graph,
+            gallery=gallery,
+            mask_logits=graph.pooling.means(maps[MASK_LOGITS][0]) if MASK_LOGITS in maps else None,
+        )
+        return self._prepare(evidence) if len(live) else evidence
 
 
 def _without_regions(maps: Maps, prms: NDArray[np.float32]) -> Evidence:
     """The evidence of a frame without live peaks."""
-    labels = np.zeros((1, 1), np.int32)
-    nothing = np.zeros(0, np.float32)
-    graph = RegionGraph(
-        labels,
-        np.ones(1, np.float32),
-        np.zeros((0, 2), np.int32),
-        nothing,
-        nothing,
-        np.zeros((1, 3), np.float32),
-    )
-    no_peaks, gallery = np.zeros((0, 3), np.int64), Gallery(labels, np.zeros((0, 1), np.bool_))
+    graph, gallery = _nowhere()
+    no_peaks, nothing = np.zeros((0, 3), np.int64), np.zeros(0, np.float32)
     return Evidence(maps["class_maps"][0], maps["class_scores"][0], no_peaks, nothing, prms, graph, gallery)
+
+
+@cache
+def _nowhere() -> tuple[RegionGraph, Gallery]:
+    """One superpixel and no proposal."""
+    labels, nothing = np.zeros((1, 1), np.int32), np.zeros(0, np.float32)
+    no_edges, black = np.zeros((0, 2), np.int32), np.zeros((1, 3), np.float32)
+    graph = RegionGraph(labels, np.ones(1, np.float32), no_edges, nothing, nothing, black)
+    return graph, Gallery(labels, np.zeros((0, 1), np.bool_))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from prm_runtime.errors import PrmError
 from prm_runtime.instances import Instances
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sinks import Result
-from prm_runtime.sources import Frame
+from prm_runtime.sources import Frame, Source
 from prm_runtime.sources.errors import SourceError, explain
 from prm_runtime.sources.intake import Intake, Taken
 
@@ -27,13 +27,22 @@ Found = list[tuple[Instances, Evidence | None]]
 
 MAX_FAILURES = 10  # in a row of one source, which is then ended
 WAIT_S = 0.5
-SIDE_BY_SIDE = 2  # network and retrieval are two stages, and each leaves cores idle
+STREAMS = 2  # each more takes the memory of a frame
+
+
+def streams_for(sources: Sequence[Source], threads: int | None) -> int:
+    """How many streams a segmenter should have that a pipeline runs on these sources.
+
+    Of files only frames a second count. Two frames on a core each take less time than one after the other on
+    two cores, which wait for each other at every layer.
+    """
+    return 1 if threads == 1 or any(source.is_live for source in sources) else STREAMS
 
 
 class Inference:
     """Runs the segmenter on what an intake hands out.
 
-    Of files the next frame is begun while one is still in work: retrieval keeps a single core busy, and the
+    Of files further frames are begun while one is still in work: retrieval keeps a single core busy, and the
     network leaves some of theirs idle. Results come in the frames' order all the same. Of live sources a
     frame begun early would be an old one, whoever follows objects from frame to frame (``analyse``) needs
     them one by one, and engines that take one frame at a time only get slower.
@@ -54,7 +63,7 @@ class Inference:
         analyse: Analyse | None = None,
     ) -> None:
         """Take the parts; nothing runs yet."""
-        self._may_overlap = analyse is None and segmenter.backend.concurrent and segmenter.overlap
+        self._most_of_files = segmenter.backend.in_work if analyse is None else 1
         self._analyse = analyse or self._every_frame
         self._segmenter = segmenter
         self._intake = intake
@@ -72,7 +81,7 @@ class Inference:
         """
         begun: deque[tuple[list[Taken], Future[Found]]] = deque()
         batch = self._segmenter.batch
-        with ThreadPoolExecutor(SIDE_BY_SIDE, "prm-segmenter") as threads:
+        with ThreadPoolExecutor(self._most_of_files, "prm-segmenter") as threads:
             while begun or not self._intake.has_ended:
                 # with a frame in work no time is spent on waiting for another
                 if not begun or (len(begun) < self._most_in_work and self._intake.has_enough(batch)):
@@ -86,7 +95,7 @@ class Inference:
     def _most_in_work(self) -> int:
         # asked each time: whether a stream is live is known with its first frame
         is_live = any(source.is_live for source in self._intake.sources)
-        return SIDE_BY_SIDE if self._may_overlap and not is_live else 1
+        return 1 if is_live else self._most_of_files
 
     def _found(self, taken: Sequence[Taken]) -> Found:
         return list(self._analyse([one.frame for one in taken]))

@@ -9,6 +9,7 @@ from threading import Thread
 import numpy as np
 
 from prm_proposals.generator import ProposalGenerator
+from prm_proposals.peaks import live_peaks
 from prm_proposals.retrieval import Evidence, create_retrieval
 from prm_proposals.settings import RetrievalSettings
 from prm_runtime.manifest import Manifest
@@ -51,11 +52,15 @@ def rehearse(manifest: Manifest, settings: RetrievalSettings) -> None:
     mask_logits = graph.pooling.means(noise.random((1 + classes, *_CELLS), np.float32))
     prms = np.zeros((len(_PLACES), *_CELLS), np.float32)
     prms[np.arange(len(_PLACES)), *_PLACES.T] = 1
+    class_maps, class_scores = noise.random((classes, *_CELLS), np.float32), np.zeros(classes, np.float32)
+    peaks = np.insert(_PLACES, 0, 0, axis=1)  # of one class
+    peak_scores = np.ones(len(_PLACES), np.float32)
+    live_peaks(peaks, peak_scores, class_maps, class_scores, settings)
     evidence = Evidence(
-        class_maps=noise.random((classes, *_CELLS), np.float32),
-        class_scores=np.zeros(classes, np.float32),
-        peaks=np.insert(_PLACES, 0, 0, axis=1),  # of one class
-        peak_scores=np.ones(len(_PLACES), np.float32),
+        class_maps=class_maps,
+        class_scores=class_scores,
+        peaks=peaks,
+        peak_scores=peak_scores,
         prms=prms,
         graph=graph,
         gallery=generator.propose(graph, features),

@@ -43,7 +43,12 @@ class Network:
     """
 
     def __init__(
-        self, bundle: Bundle, backend: Backend, features: Sequence[str] = (), *, fused: bool = False
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        features: Sequence[str] = (),
+        *,
+        fused: bool = False,
     ) -> None:
         manifest = bundle.manifest
         self.batch = manifest.batch

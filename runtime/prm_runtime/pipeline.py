@@ -1,6 +1,6 @@
 """The pipeline of ``prm-run``: sources → segmenter → sinks, each stage in threads of its own.
 
-Decoding (a thread a source), inference (one frame at a time, of files two) and drawing and writing (the
+Decoding (a thread a source), inference (one frame at a time, of files several) and drawing and writing (the
 caller's thread, since windows belong to it) overlap; between them wait a few frames at most, so a slow stage
 slows the others and memory stays bounded. Of a live source only the newest frame waits.
 """

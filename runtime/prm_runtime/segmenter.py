@@ -99,13 +99,13 @@ class Segmenter:
         )
         source: ProposalSource = proposals or generator
         network = Network(bundle, backend, source.feature_names, fused=fused)
+        self._retrieval = create_retrieval(self.settings)
         self._evidences: EvidenceSource | None = EvidenceSource(
-            network, source, generator, self.settings, self.times, overlap=overlap
+            network, source, generator, self.settings, self._retrieval.prepare, self.times, overlap=overlap
         )
         self._host_frame = HostFrames()
         self.overlap = overlap
         self.batch = network.batch
-        self._retrieval = create_retrieval(self.settings)
 
     @classmethod
     def open(
@@ -119,6 +119,7 @@ class Segmenter:
         min_score: float = 0.0,
         classes: Sequence[str] | None = None,
         fused: bool = False,
+        streams: int = 1,
         require_signature: str | os.PathLike[str] | None = None,
     ) -> Segmenter:
         """Open a bundle.
@@ -128,14 +129,16 @@ class Segmenter:
             backend: A key of :data:`~prm_runtime.backends.BACKENDS`, such as ``"onnxruntime"``, or
                 ``"auto"``: the fastest that is installed, measured once and kept in the user's cache
                 (:func:`~prm_runtime.auto.choose_backend`).
-            threads: CPU threads of the engine; None leaves the choice to it. With any other number than 1
-                proposals are made beside the network, in a thread of their own.
+            threads: CPU threads of the engine; None leaves the choice to it. Where a frame has any other
+                number than 1, proposals are made beside the network, in a thread of their own.
             retrieval: Another retrieval method than the bundle's, or complete settings.
             proposals: Where proposals come from, or its name, see
                 :func:`~prm_proposals.sources.create_source`.
             min_score: See :class:`Segmenter`.
             classes: See :class:`Segmenter`.
             fused: See :class:`Segmenter`.
+            streams: How many threads of yours will segment frames at once, where frames a second count and
+                not how long each of them takes: ``threads`` are shared out among them.
             require_signature: File with the public key that the bundle has to be signed with, see
                 :meth:`Bundle.open`.
 
@@ -154,7 +157,7 @@ class Segmenter:
 
             backend = choose_backend(bundle, threads).backend
         load_kernels(bundle.manifest, settings)
-        engine = create_backend(backend, threads)
+        engine = create_backend(backend, threads, streams)
         if isinstance(proposals, str):
             with proposal_errors():
                 proposals = create_source(proposals, bundle.manifest.proposals, threads)
@@ -166,7 +169,7 @@ class Segmenter:
             min_score=min_score,
             classes=classes,
             fused=fused,
-            overlap=threads != 1,
+            overlap=engine.threads != 1,
         )
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -82,6 +83,17 @@ def test_what_is_handed_over_is_narrow(networks: Networks) -> None:
     assert handed < given / 4
     widest = max(value.shape[1] for name, value in outputs[1].items() if name.startswith(HANDED))
     assert widest < 1000  # neither the inside of the last blocks nor the features under the class layer
+
+
+def test_what_follows_from_a_sum_is_not_handed_over(networks: Networks) -> None:
+    network = networks("efficientnet_lite0")
+    _, lazy = both(network, stop_stride=16, stop_early=True, split_reach=1)
+    outputs = Compiled(lazy).forward(network.image(96, 64))
+    handed = [value for name, value in outputs.items() if name.startswith(HANDED)]
+    assert len(handed) > 3
+    for a, b in combinations(handed, 2):
+        sums = [c for c in handed if a.shape == b.shape == c.shape and np.allclose(a + b, c, atol=1e-4)]
+        assert not sums
 
 
 def test_weights_are_stored_once(networks: Networks) -> None:

@@ -10,8 +10,10 @@ from tests.fixtures.networks import Network
 from tests.fixtures.small_nets import Compiled, assert_maps_agree
 
 from prm_export.emit import Emitter, make_model
+from prm_export.passes.at_peaks import compute_at_peaks
 from prm_export.pipeline import Graphs, build_graphs
 from prm_export.rules import convolution
+from prm_export.rules.base import IN_WINDOWS
 from prm_export.rules.peak_windows import PeakWindows
 from prm_runtime.backends import create_backend
 
@@ -20,26 +22,22 @@ PEAKS = [(0, 0), (4, 6), (2, 3), (4, 0)]
 
 
 def through_windows(maps: NDArray[np.float32], reach: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Windows [P, C, k, k] cut out of maps [1, C, h, w], and the maps [P, C, h, w] that they spread to."""
+    """Windows [P, k², C] cut out of maps [1, C, h, w], and the maps [P, C, h, w] that they spread to."""
     emitter = Emitter()
-    row, col = (ir.val(name, ir.DataType.INT64, ("peaks",)) for name in ("row", "col"))
-    image, grid = (
-        ir.val("maps", ir.DataType.FLOAT, (1, CHANNELS, "h", "w")),
-        ir.val("grid", ir.DataType.INT64, (2,)),
+    peaks, grid = (
+        ir.val("peaks", ir.DataType.INT64, ("peaks", 3)),
+        ir.val("gain_grid", ir.DataType.INT64, (2,)),
     )
-    windows = PeakWindows(emitter, row, col, grid)
-    cut = windows.cut(image, reach)
-    spread = windows.spread(cut, reach)
-    for value, name in ((cut, "cut"), (spread, "spread")):
-        value.name, value.dtype, value.shape = (
-            name,
-            ir.DataType.FLOAT,
-            ir.Shape(("peaks", CHANNELS, None, None)),
-        )
-    model = make_model([row, col, image, grid], [cut, spread], emitter.nodes, "windows")
+    image = ir.val("maps", ir.DataType.FLOAT, (1, CHANNELS, "h", "w"))
+    cut = emitter.unsettled(IN_WINDOWS, image, reach=reach)
+    spread = PeakWindows(emitter, peaks, grid).spread(cut, reach)
+    named = emitter.op("Identity", cut)
+    for value, name, rank in ((named, "cut", 3), (spread, "spread", 4)):
+        value.name, value.dtype, value.shape = name, ir.DataType.FLOAT, ir.Shape([None] * rank)
+    model = compute_at_peaks(make_model([peaks, grid, image], [named, spread], emitter.nodes, "windows"))
     graph = create_backend("onnxruntime", 1).compile(ir.to_proto(model).SerializeToString())
-    rows, columns = np.int64(PEAKS).T
-    found = graph.run({"row": rows, "col": columns, "maps": maps, "grid": np.int64([HEIGHT, WIDTH])})
+    table = np.insert(np.int64(PEAKS), 0, 0, axis=1)
+    found = graph.run({"peaks": table, "maps": maps, "gain_grid": np.int64([HEIGHT, WIDTH])})
     return found["cut"], found["spread"]
 
 
@@ -47,7 +45,7 @@ def through_windows(maps: NDArray[np.float32], reach: int) -> tuple[NDArray[np.f
 def test_windows_hold_what_lies_around_the_peaks(reach: int) -> None:
     maps = np.random.default_rng(0).random((1, CHANNELS, HEIGHT, WIDTH), dtype=np.float32)
     cut, spread = through_windows(maps, reach)
-    assert cut.shape == (len(PEAKS), CHANNELS, 2 * reach + 1, 2 * reach + 1)
+    assert cut.shape == (len(PEAKS), (2 * reach + 1) ** 2, CHANNELS)
     assert spread.shape == (len(PEAKS), CHANNELS, HEIGHT, WIDTH)
     for n, (row, column) in enumerate(PEAKS):
         near = np.zeros((HEIGHT, WIDTH), bool)

@@ -54,6 +54,23 @@ def test_spots_join_in_as_chosen_one_by_one(seed: int, least_score: float | None
     assert found.owners.tolist() == owners
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_worked_out_before_there_are_prms_is_the_same(seed: int) -> None:
+    evidence, settings = _with_mask_head(seed), RetrievalSettings(walk=APART, spots=SPOTS)
+    retrieval = create_retrieval(settings)
+    before = retrieval.prepare(replace(evidence, prms=np.zeros((0, 0, 0), np.float32)))
+    assert before.groundwork is not None
+    prepared = replace(before, prms=evidence.prms)
+    expected = retrieval(evidence)
+    for found in (retrieval(prepared), retrieval(retrieval.prepare(prepared))):
+        assert np.array_equal(found.members, expected.members)
+        assert np.array_equal(found.scores, expected.scores)
+    # what was worked out by other settings is worth nothing
+    others = create_retrieval(RetrievalSettings(walk=replace(APART, restart=0.5), spots=SpotSettings()))
+    assert np.array_equal(others(prepared).scores, others(evidence).scores)
+    assert np.array_equal(others(prepared).members, others(evidence).members)
+
+
 def test_the_cases_above_have_spots_with_and_without_a_peak_and_let_some_go() -> None:
     settings = RetrievalSettings(walk=APART, spots=SPOTS)
     without, with_peak, counts = 0, 0, []

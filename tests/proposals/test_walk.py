@@ -12,9 +12,10 @@ from tests.oracles import walk as oracle
 from prm_proposals.evidence import Evidence
 from prm_proposals.grouping import group_peaks, saddles
 from prm_proposals.parts import connected_parts
+from prm_proposals.random_walk import RandomWalk
 from prm_proposals.regions import region_graph
 from prm_proposals.settings import RetrievalSettings, WalkSettings
-from prm_proposals.walk import WalkRetrieval, class_prior, mask_prior, random_walk
+from prm_proposals.walk import WalkRetrieval, class_prior, mask_prior
 
 SEPARATING = WalkSettings(peak_similarity=0.4, peak_distance=1.5)  # most peaks of a class stay apart
 
@@ -25,7 +26,7 @@ def test_solving_equals_walking(seed: int):
     settings = WalkSettings()
     prior = class_prior(evidence.class_maps, evidence.graph, settings)
     np.testing.assert_allclose(prior, oracle.priors(evidence.class_maps, evidence.graph, settings), atol=1e-5)
-    walked = random_walk(prior, evidence.graph, settings)
+    walked = RandomWalk.on(evidence.graph, settings).spread(prior)
     for column in range(prior.shape[1]):
         expected = oracle.absorb(prior[:, column], evidence.graph, settings)
         np.testing.assert_allclose(walked[:, column], expected, atol=1e-7)
@@ -58,7 +59,7 @@ def test_a_mask_heads_prior_holds_out_against_huge_logits():
 def test_a_picture_of_one_superpixel_keeps_its_prior():
     graph = region_graph(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.int32))
     prior = np.array([[0.3, 0.7]])
-    np.testing.assert_allclose(random_walk(prior, graph, WalkSettings()), prior)
+    np.testing.assert_allclose(RandomWalk.on(graph, WalkSettings()).spread(prior), prior)
 
 
 @pytest.mark.parametrize("seed", range(5))

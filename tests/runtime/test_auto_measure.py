@@ -65,7 +65,7 @@ def test_engines_that_would_first_be_built_are_left_out(
     colour_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Unbuilt:
-        concurrent, description = True, "unbuilt"
+        concurrent, threads, in_work, description = True, None, 2, "unbuilt"
 
         def has_engines(self, bundle: Bundle) -> bool:
             return False

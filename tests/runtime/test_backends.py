@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,33 @@ def test_results_outlive_the_next_run(name: str) -> None:
 def test_thread_counts_are_checked(threads: int) -> None:
     with pytest.raises(PrmError, match="at least 1"):
         create_backend("onnxruntime", threads)
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams", "each"), [(None, 1, None), (3, 1, 3), (4, 2, 2), (2, 2, 1), (1, 2, 1), (5, 2, 2)]
+)
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_streams_share_the_threads_out(
+    name: str, threads: int | None, streams: int, each: int | None
+) -> None:
+    backend = create_backend(name, threads, streams)
+    assert backend.threads == each
+    assert backend.concurrent or streams == 1
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_streams_find_what_one_frame_after_the_other_finds(name: str) -> None:
+    picture = skimage.data.chelsea()
+    frames = [picture, picture[:, ::-1].copy(), picture[:200], picture[:, :300].copy()] * 3
+    one = Segmenter.open(backend=name, threads=2)
+    with Segmenter.open(backend=name, threads=2, streams=2) as segmenter, ThreadPoolExecutor(3) as threads:
+        assert segmenter.backend.threads == 1
+        found = list(threads.map(segmenter, frames))
+    for instances, frame in zip(found, frames, strict=True):
+        expected = one(frame)
+        assert instances.labels == expected.labels
+        np.testing.assert_allclose(instances.scores, expected.scores, atol=1e-4)
+        np.testing.assert_array_equal(instances.masks, expected.masks)
 
 
 def test_an_installed_tensorrt_without_a_gpu_says_so() -> None:

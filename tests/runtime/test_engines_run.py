@@ -44,6 +44,8 @@ class HostBackend:
     """All engines of one :class:`HostCuda`."""
 
     concurrent = False
+    threads = None
+    in_work = 1
     description = "no GPU"
 
     def __init__(self) -> None:

@@ -51,6 +51,8 @@ class FailingBackend:
 
     description = "fails"
     concurrent = False
+    threads = None
+    in_work = 1
 
     def __init__(self, fails: Callable[[int], bool]) -> None:
         self._backend = create_backend("onnxruntime")

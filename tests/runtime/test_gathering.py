@@ -61,20 +61,6 @@ def test_evidence_is_the_same_beside_the_network(colour_bundle: Path, lean: bool
     assert beside.times.count("proposals") == alone.times.count("proposals")
 
 
-def test_superpixels_are_begun_ahead_only_after_a_frame_with_peaks(colour_bundle: Path) -> None:
-    segmenter, generator = watched(colour_bundle, overlap=True)
-    made = []
-    for frame in (BLANK, BLANK, draw_blobs()[0], BLANK, BLANK):
-        segmenter(frame)
-        made.append(len(generator.superpixels))
-    for _ in range(2):
-        assert generator.began.acquire(timeout=30)
-    assert made[:3] == [0, 0, 1]
-    assert made[3] in (1, 2)  # begun for nothing, in another thread
-    assert len(generator.superpixels) == 2
-    assert len(generator.galleries) == 1
-
-
 def test_without_overlap_all_is_done_in_the_callers_thread(colour_bundle: Path) -> None:
     segmenter, generator = watched(colour_bundle, overlap=False)
     segmenter(draw_blobs()[0])

@@ -15,12 +15,13 @@ from tests.fixtures.colour_blobs import draw_blobs
 from tests.fixtures.media import moving_blobs, write_lossless_video, write_png
 
 from prm_runtime.channel import Channel, Closed
+from prm_runtime.inference import streams_for
 from prm_runtime.instances import Instances
 from prm_runtime.latency import Latency
 from prm_runtime.pipeline import run_pipeline
 from prm_runtime.segmenter import Segmenter
 from prm_runtime.sinks import Result
-from prm_runtime.sources import Frame, open_sources
+from prm_runtime.sources import Frame, open_source, open_sources
 
 GO_ON = {"should_stop": lambda: False, "on_result": lambda _: None}
 
@@ -193,3 +194,10 @@ def test_latency_keeps_the_worst_of_all_and_the_last_thousand() -> None:
     for _ in range(2000):
         latency.add(0.5)
     assert (latency.worst_s, latency.percentile_s(99), len(latency)) == (9.0, 0.5, 1000)
+
+
+def test_files_are_segmented_in_streams_and_what_may_be_live_is_not() -> None:
+    clip, camera = open_source("demo/bikes.mp4"), open_source("rtsp://127.0.0.1:9/camera")
+    assert streams_for([clip], None) == streams_for([clip, clip], 2) == 2
+    assert streams_for([clip], 1) == 1  # there is nothing to share out
+    assert streams_for([clip, camera], None) == 1

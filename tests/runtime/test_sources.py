@@ -15,6 +15,7 @@ from tests.fixtures.media import moving_blobs, write_h264_video, write_lossless_
 
 from prm_runtime.sources import SourceError, SourceOptions, open_source
 from prm_runtime.sources.uri import without_credentials
+from prm_runtime.sources.video import THREADED
 
 IDENTITY = np.array([[1 << 16, 0, 0], [0, 1 << 16, 0], [0, 0, 1 << 30]], ">i4")
 QUARTER_TURN = np.array([[0, 1 << 16, 0], [-(1 << 16), 0, 0], [0, 0, 1 << 30]], ">i4")  # clockwise
@@ -103,6 +104,17 @@ def test_a_video(tmp_path: Path, fps: Fraction) -> None:
     np.testing.assert_allclose([frame.time_s for frame in decoded], np.arange(5) / float(fps), atol=2e-3)
     for frame, original in zip(decoded, frames, strict=True):
         np.testing.assert_array_equal(frame.image, original)
+
+
+def test_frames_too_large_for_one_thread_are_the_same(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    frames = [noise.integers(0, 256, (1200, 2048, 3), np.uint8) for _ in range(4)]
+    assert frames[0].size / 3 > THREADED
+    path = write_lossless_video(tmp_path / "large.mkv", frames, Fraction(25))
+    decoded = [frame.image for frame in open_source(str(path))]
+    assert len(decoded) == len(frames)
+    for found, expected in zip(decoded, frames, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_decoder_that_this_computer_lacks_leaves_the_work_to_software(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from prm_proposals.random_walk import RandomWalk
 from prm_proposals.regions import RegionGraph
 from prm_proposals.settings import WalkSettings
-from prm_proposals.walk import mask_prior, random_walk
+from prm_proposals.walk import mask_prior
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _picture_labels(
     prior = picture.prior.astype(np.float64)
     if mask_logits is not None:
         prior = mask_prior(mask_logits(picture.rows), picture.classes, settings)
-    walked = random_walk(prior, picture.graph, settings)
+    walked = RandomWalk.on(picture.graph, settings).spread(prior)
     names = np.concatenate([[0], 1 + picture.classes])
     labels = np.where(walked.max(axis=1) > confidence, names[walked.argmax(axis=1)], -1)
     return labels.astype(np.int16)

@@ -1,7 +1,9 @@
-"""Gains that are read at the peaks' own cells alone are computed there alone.
+"""Gains around peaks: computed there alone where that is less work.
 
-Above the first spatial layer a walk is a vector per peak, and its gains are gathered from whole maps. What
-makes these maps cell by cell (1×1 convolutions and elementwise operators) commutes with the gathering.
+Above the first spatial layer a walk is a vector per peak, and down to where walks join it is a window. What
+it is multiplied by is read off maps. What makes these cell by cell (1×1 convolutions and elementwise
+operators) can as well be done to what was read, or with channels last, as windows want them; and a depthwise
+convolution at single cells is a sum over windows.
 """
 
 from __future__ import annotations
@@ -9,84 +11,115 @@ from __future__ import annotations
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from prm_export.emit import Emitter, array_of, attributes_of, input_of
-
-CELLWISE = {"Add", "Clip", "Div", "Identity", "Mul", "Relu"}
-"""Elementwise operators; of their inputs beside the maps only single numbers qualify."""
+from prm_export.emit import UNSETTLED, Emitter, attributes_of, input_of
+from prm_export.passes.cellwise import (
+    is_dense,
+    is_depthwise,
+    is_elementwise,
+    is_pointwise,
+    redone,
+    weight_shape,
+)
+from prm_export.rules.base import AT_CELLS, IN_WINDOWS
+from prm_export.rules.peak_windows import LARGEST, PeakWindows
 
 
 def compute_at_peaks(reverse: ir.Model) -> ir.Model:
-    """Move the gathering of gains in a reverse graph before what they are computed by.
-
-    Gathered gains are recognised by the nodes of :meth:`~prm_export.emit.Emitter.at_cells`: Squeeze, Flatten,
-    Gather, Transpose.
-    """
+    """Settle how maps are read around peaks, in a reverse graph that takes ``peaks`` and ``gain_grid``."""
+    inputs = {value.name: value for value in reverse.graph.inputs}
+    emitter = Emitter()
+    reading = _Reading(emitter, PeakWindows(emitter, inputs["peaks"], inputs["gain_grid"]))
+    inserted = 0
     for node in list(reverse.graph):
-        gathered = _gathered(node)
-        if gathered is None:
+        if node.domain != UNSETTLED or node.op_type not in (AT_CELLS, IN_WINDOWS):
             continue
-        gain, cell = gathered
-        emitter = Emitter()
-        at_peaks = _Cells(emitter, cell).take(gain)
-        reverse.graph.insert_before(node, emitter.nodes)
-        ir.convenience.replace_all_uses_with(node.outputs[0], at_peaks)
+        maps = input_of(node)
+        if node.op_type == AT_CELLS:
+            found = reading.at_cells(maps)
+        else:
+            found = reading.in_windows(maps, attributes_of(node)["reach"])
+        reverse.graph.insert_before(node, emitter.nodes[inserted:])
+        inserted = len(emitter.nodes)
+        ir.convenience.replace_all_uses_with(node.outputs[0], found)
+        reverse.graph.remove(node, safe=True)
+    common_passes.CommonSubexpressionEliminationPass()(reverse)
     common_passes.RemoveUnusedNodesPass()(reverse)
+    common_passes.RemoveUnusedOpsetsPass()(reverse)
     return reverse
 
 
-def _gathered(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
-    """The map [1, C, h, w] and the cells that a node hands out the values of, if that is what it does."""
-    chain = node
-    for op_type in ("Transpose", "Gather", "Flatten"):
-        producer = input_of(chain).producer() if chain.op_type == op_type else None
-        if producer is None:
-            return None
-        if op_type == "Gather":
-            cell = input_of(chain, 1)
-            if attributes_of(chain).get("axis", 0) != 1:
-                return None
-        chain = producer
-    return (input_of(chain), cell) if chain.op_type == "Squeeze" else None
+class _Reading:
+    """Emits what maps [1, C, h, w] hold around peaks."""
 
+    def __init__(self, emitter: Emitter, windows: PeakWindows) -> None:
+        self._emitter, self._windows = emitter, windows
+        self._cells: dict[ir.Value, ir.Value] = {}
+        self._unbounded: dict[tuple[ir.Value, int], ir.Value] = {}
+        self._rows: dict[ir.Value, ir.Value] = {}
 
-class _Cells:
-    """Emits the values of maps at some cells."""
+    def at_cells(self, maps: ir.Value) -> ir.Value:
+        """The values [P, C] at the peaks' own cells."""
+        if maps not in self._cells:
+            self._cells[maps] = self._at_cells(maps)
+        return self._cells[maps]
 
-    def __init__(self, emitter: Emitter, cell: ir.Value) -> None:
-        self._emitter, self._cell = emitter, cell
-        self._taken: dict[ir.Value, ir.Value] = {}
+    def in_windows(self, maps: ir.Value, reach: int) -> ir.Value:
+        """The windows [P, k², C] around peaks, 0 outside of the map."""
+        _, inside = self._windows.cells(reach)
+        return self._emitter.op("Mul", self._in_windows(maps, reach), inside)
 
-    def take(self, value: ir.Value) -> ir.Value:
-        """The values [P, C] of a map [1, C, h, w] at the cells."""
-        if value not in self._taken:
-            node = value.producer()
-            if node is not None and node.op_type == "Conv" and _is_pointwise(node):
-                self._taken[value] = self._convolved(node)
-            elif node is not None and node.op_type in CELLWISE:
-                inputs = [None if x is None else x if _is_number(x) else self.take(x) for x in node.inputs]
-                self._taken[value] = self._emitter.op(node.op_type, *inputs)
+    def _at_cells(self, maps: ir.Value) -> ir.Value:
+        op, node = self._emitter.op, maps.producer()
+        if node is not None and is_elementwise(node):
+            return redone(self._emitter, node, self.at_cells)
+        if node is not None and is_pointwise(node):
+            return self._product(self.at_cells(input_of(node)), node)
+        reach = _same_reach(node)
+        if node is not None and reach is not None:
+            kernels = op("Transpose", op("Flatten", input_of(node, 1), axis=1), perm=[1, 0])  # [k², C]
+            products = op("Mul", self.in_windows(input_of(node), reach), kernels)
+            total = op("ReduceSum", products, self._emitter.int64(1), keepdims=0)
+            return op("Add", total, node.inputs[2]) if len(node.inputs) > 2 else total
+        flat = op("Flatten", op("Squeeze", maps, self._emitter.int64(0)), axis=1)
+        return op("Transpose", op("Gather", flat, self._windows.cell, axis=1), perm=[1, 0])
+
+    def _in_windows(self, maps: ir.Value, reach: int) -> ir.Value:
+        """Windows that hold anything outside of the map."""
+        key = maps, reach
+        if key not in self._unbounded:
+            node = maps.producer()
+            if node is not None and is_elementwise(node):
+                found = redone(self._emitter, node, lambda value: self._in_windows(value, reach))
             else:
-                self._taken[value] = self._emitter.at_cells(value, self._cell)
-        return self._taken[value]
+                cells, _ = self._windows.cells(reach)
+                found = self._emitter.op("Gather", self._in_rows(maps), cells, axis=0)
+            self._unbounded[key] = found
+        return self._unbounded[key]
 
-    def _convolved(self, node: ir.Node) -> ir.Value:
+    def _in_rows(self, maps: ir.Value) -> ir.Value:
+        """All cells of a map, channels last: [h w, C]."""
+        if maps not in self._rows:
+            op, node = self._emitter.op, maps.producer()
+            if node is not None and is_pointwise(node):
+                found = self._product(self._in_rows(input_of(node)), node)
+            elif node is not None and is_elementwise(node):
+                found = redone(self._emitter, node, self._in_rows)
+            else:
+                flat = op("Flatten", op("Squeeze", maps, self._emitter.int64(0)), axis=1)
+                found = op("Transpose", flat, perm=[1, 0])
+            self._rows[maps] = found
+        return self._rows[maps]
+
+    def _product(self, cells: ir.Value, node: ir.Node) -> ir.Value:
+        """A 1×1 convolution of what was read."""
         W = self._emitter.op("Flatten", input_of(node, 1), axis=1)
-        return self._emitter.op("Gemm", self.take(input_of(node)), W, *node.inputs[2:], transB=1)
+        return self._emitter.op("Gemm", cells, W, *node.inputs[2:], transB=1)
 
 
-def _is_number(value: ir.Value) -> bool:
-    array = array_of(value)
-    return array is not None and array.size == 1
-
-
-def _is_pointwise(node: ir.Node) -> bool:
-    attributes, W = attributes_of(node), array_of(input_of(node, 1))
-    kernel = attributes.get("kernel_shape") or (None if W is None else W.shape[2:])
-    return (
-        kernel is not None
-        and all(k == 1 for k in kernel)
-        and all(stride == 1 for stride in attributes.get("strides") or ())
-        and not any(attributes.get("pads") or ())
-        and attributes.get("group", 1) == 1
-        and attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-    )
+def _same_reach(node: ir.Node | None) -> int | None:
+    """How many neighbours to each side a depthwise convolution looks at that keeps the size of maps."""
+    shape = weight_shape(node) if node is not None and is_depthwise(node) and is_dense(node) else None
+    if node is None or shape is None or len(set(shape[2:])) != 1:
+        return None
+    side, pads = shape[2], set(attributes_of(node).get("pads") or (0,))
+    return side // 2 if side % 2 == 1 and 1 < side <= LARGEST and pads == {side // 2} else None

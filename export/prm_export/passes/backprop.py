@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from prm_export.emit import constant_of, input_of, make_model
 from prm_export.passes.gains import Gains
+from prm_export.passes.phases import last_phases, probability_in_phases
 from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability, widen
 from prm_export.reverse_path import ReversePath
 from prm_export.rules.base import Carried, ReverseGraph
@@ -18,7 +19,7 @@ KEEP_WINDOWS = {"Add", "Conv", "Dropout", "Identity", "Mul"} | ACTIVATIONS
 """Operators whose rules take G as windows around peaks; others are given whole maps."""
 
 
-def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
+def build_backprop(path: ReversePath, gains: Gains, in_phases: bool = False) -> ir.Model:
     """Build the reverse graph.
 
     Its inputs are ``peaks``, int64 [P, 3] of (class, row, column) without padding rows, and the gains by
@@ -29,6 +30,9 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
     which the final normalisation cancels, so the seed is the class's row of W⁺. While only 1×1 layers were
     passed, G lives at the peak's own cell and is carried as a vector.
 
+    With ``in_phases`` the last layer's part is left to be settled by
+    :func:`~prm_export.passes.phases.compute_in_phases`, where that layer is of a kind that has phases.
+
     With a split, the peaks' ways join there (:mod:`prm_export.passes.shares`): all below runs once.
     """
     peaks = ir.val("peaks", ir.DataType.INT64, ("peaks", 3))
@@ -36,10 +40,11 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
     reverse = ReverseGraph(path, peaks, received[gains.grid])
     W = np.maximum(constant_of(path.top, 1)[:, :, 0, 0], 0)
     W = np.pad(W, ((0, 1), (0, 0)))  # class -1, that of a padding row, starts with nothing
-    seed = reverse.op("Gather", reverse.weight(W), reverse.class_id)
+    seed = reverse.op("Gather", reverse.weight(W), reverse.windows.class_id)
     carried: defaultdict[ir.Value | None, list[Carried]] = defaultdict(list)
     carried[input_of(path.top)].append(Carried(seed, pointwise=True))
-    coarse = None
+    coarse = P = None
+    phases = last_phases(path) if in_phases else None
     for node in path.nodes:
         rule = gains.rules.operators[node.op_type]
         G = reverse.sum(carried.pop(node.outputs[0]))
@@ -50,10 +55,14 @@ def build_backprop(path: ReversePath, gains: Gains) -> ir.Model:
             G = Carried(reverse.spread(G), pointwise=False)
         if node in gains.layers:
             G = rule.weigh(reverse, node, G, received[gains.layers[node]])
+        if phases is not None and node is path.nodes[-1]:
+            P = probability_in_phases(reverse, node, G, received[gains.stop], phases)
+            continue
         for value, part in zip(node.inputs, rule.propagate(reverse, node, G), strict=True):
             if part is not None:
                 carried[value].append(part)
-    P = visiting_probability(reverse, reverse.sum(carried[path.stop]), received[gains.stop])
+    if P is None:
+        P = visiting_probability(reverse, reverse.sum(carried[path.stop]), received[gains.stop])
     if not gains.rules.carries_gain:
         P = reverse.op("Relu", P)
     if coarse is not None:

@@ -11,11 +11,10 @@ from math import prod
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
-from onnx import compose
+from onnx import compose, helper
 from onnx.utils import Extractor
 
 from prm_export.emit import Emitter, array_of, input_of
-from prm_export.passes.at_peaks import compute_at_peaks
 from prm_export.passes.gains import Gains
 from prm_export.passes.share_weights import share_weights
 from prm_export.reverse_path import ReversePath
@@ -45,26 +44,28 @@ def move_gains(
     """
     moved = [value for value in gains.values if value is not gains.grid]
     outputs = [value for value in model.graph.outputs if value not in moved]
-    handed = _handed_over(model, outputs, moved, path)
+    handed, parts = _without_parts(model, _handed_over(model, outputs, moved, path))
     for value in handed:
         value.dtype, value.shape = ir.DataType.FLOAT, ir.Shape((1, *path.declared(value)[1:]))
     names = [value.name or "" for value in moved]
     sources = [value.name or "" for value in handed]
     proto = ir.to_proto(model)
+    del proto.graph.value_info[:]  # as stated for a batch
     proto.graph.value_info.extend(
         ir.to_proto(value) for value in handed if value is not model.graph.inputs[0]
     )
+    for node in proto.graph.node:
+        if node.output[0] in parts:
+            node.CopyFrom(helper.make_node("Sub", parts[node.output[0]], node.output))
     own = Extractor(proto).extract_model(sources, names)
     merged = compose.merge_models(
         compose.add_prefix(own, PREFIX),
         ir.to_proto(backprop),
         io_map=[(PREFIX + name, name) for name in names],
     )
-    del merged.graph.value_info[:]
     reverse = ir.from_proto(merged)
     _order_inputs(reverse, backprop, sources)
     share_weights(reverse)
-    compute_at_peaks(reverse)
     common_passes.RemoveUnusedNodesPass()(reverse)
     reverse.graph.name = backprop.graph.name
     emitter = Emitter(model.graph)
@@ -105,6 +106,22 @@ def _handed_over(
     handed = set().union(*map(follows_from, needed))
     order = {value: n for n, node in enumerate(model.graph) for value in node.outputs}
     return sorted(handed, key=lambda value: order.get(value, -1))
+
+
+def _without_parts(
+    model: ir.Model, handed: list[ir.Value]
+) -> tuple[list[ir.Value], dict[str, tuple[str, str]]]:
+    """Of a sum and its two parts one part follows from the others.
+
+    Returns:
+        What is left to be handed over, and by the name of each part left out those of the sum and the other.
+    """
+    parts: dict[str, tuple[str, str]] = {}
+    for node in model.graph:
+        if node.op_type == "Add" and node.outputs[0] in handed and all(U in handed for U in node.inputs):
+            rest, part = sorted((input_of(node, 0), input_of(node, 1)), key=handed.index)
+            parts[part.name or ""] = node.outputs[0].name or "", rest.name or ""
+    return [value for value in handed if value.name not in parts], parts
 
 
 def _is_cheap(node: ir.Node) -> bool:

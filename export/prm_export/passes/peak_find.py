@@ -41,23 +41,19 @@ def peak_find_function(window: int, max_peaks: int, threshold: float) -> ir.Func
     """
     emitter = Emitter()
     M = ir.val("class_maps", dtype=ir.DataType.FLOAT)
-    high = emitter.op("GreaterOrEqual", M, emitter.constant(threshold))
-    peaks = emitter.op("And", mark_peaks(emitter, M, window), high)
+    peaks = mark_peaks(emitter, M, window)
+    if threshold > LOWEST:
+        peaks = emitter.op("And", peaks, emitter.op("GreaterOrEqual", M, emitter.constant(threshold)))
     responses = emitter.op("Flatten", emitter.op("Where", peaks, M, emitter.constant(LOWEST)), axis=1)
     # rows to take where the maps have fewer cells than the table has rows
     padded = emitter.op("Pad", responses, emitter.int64(0, 0, 0, max_peaks), emitter.constant(LOWEST))
     scores, cell = emitter.ops("TopK", 2, padded, emitter.int64(max_peaks))
-    sides = emitter.sides(M)
-    per_class = emitter.op("ReduceProd", sides, keepdims=0)
-    width = emitter.op("Gather", sides, emitter.constant(1, np.int64))
-    class_id = emitter.op("Div", cell, per_class)
-    within = emitter.op("Sub", cell, emitter.op("Mul", class_id, per_class))
-    row = emitter.op("Div", within, width)
-    column = emitter.op("Sub", within, emitter.op("Mul", row, width))
+    sides = emitter.op("Shape", M, start=1)  # classes, rows, columns
+    per_class = emitter.op("ReduceProd", emitter.sides(M), keepdims=1)
+    width = emitter.op("Slice", sides, emitter.int64(2), emitter.int64(3))
+    steps = emitter.op("Concat", per_class, width, emitter.int64(1), axis=0)
     last = emitter.int64(-1)
-    table = emitter.op(
-        "Concat", *(emitter.op("Unsqueeze", x, last) for x in (class_id, row, column)), axis=-1
-    )
+    table = emitter.op("Mod", emitter.op("Div", emitter.op("Unsqueeze", cell, last), steps), sides)
     found = emitter.op("Greater", scores, emitter.constant(LOWEST))
     peak_table = emitter.op(
         "Where", emitter.op("Unsqueeze", found, last), table, emitter.constant(-1, np.int64)

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from prm_export.passes.state_shapes import dims_of, state
 from prm_export.rules.base import Carried, ReverseGraph
 
 SMALLEST_MASS = 1e-30
@@ -25,6 +26,10 @@ DEVIATIONS = 8
 
 def visiting_probability(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> ir.Value:
     """Σ_c U⁺ · G: probability per cell, float32 [P, 1, h, w]."""
+    if G.reach is not None:
+        product = reverse.op("Mul", G.value, reverse.around_peaks(evidence, G.reach))
+        windows = reverse.op("ReduceSum", product, reverse.int64(2), keepdims=1)
+        return reverse.windows.spread(windows, G.reach)
     product = reverse.op("Mul", reverse.spread(G), evidence)
     return reverse.op("ReduceSum", product, reverse.int64(1), keepdims=1)
 
@@ -46,8 +51,13 @@ def join(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> tuple[Carried
     # a peak without evidence has G but no P, and must not drown the others
     there = reverse.op("Greater", mass, reverse.constant(SMALLEST_MASS))
     inverse = reverse.op("Where", there, reverse.op("Reciprocal", mass), reverse.constant(0.0))
-    scaled = reverse.op("Mul", reverse.spread(G), inverse)
-    together = reverse.op("ReduceSum", scaled, reverse.int64(0), keepdims=1)
+    if G.reach is not None:
+        scaled = reverse.op("Mul", G.value, reverse.op("Squeeze", inverse, reverse.int64(3)))
+        together = reverse.windows.add_up(scaled, G.reach)
+    else:
+        scaled = reverse.op("Mul", reverse.spread(G), inverse)
+        together = reverse.op("ReduceSum", scaled, reverse.int64(0), keepdims=1)
+    state(together, dims_of(evidence))
     least = reverse.op("Where", there, reverse.constant(SMALLEST_MASS), reverse.constant(0.0))
     return Carried(together, pointwise=False), reverse.op("Add", reverse.op("Mul", P, inverse), least)
 

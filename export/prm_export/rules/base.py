@@ -16,6 +16,8 @@ from prm_export.walks import activation_of
 
 EPSILON = 1e-6
 """Added to every normaliser; activations are of the order of 1."""
+AT_CELLS, IN_WINDOWS = "AtCells", "InWindows"
+"""Unsettled nodes: maps at the peaks' own cells, and in windows around them."""
 WITH_OWN_GAIN = {"Add", "AveragePool", "Conv", "ConvTranspose", "MaxPool", "Resize"}
 """Layers whose gain has V⁺ in its numerator, and so can take the activation's output instead."""
 
@@ -76,7 +78,7 @@ class Carried:
             [P, C, h, w].
         pointwise: Whether it is nonzero at the peaks' own cells alone.
         reach: Where it is nonzero only so many cells around the peaks, the value is the window
-            [P, C, k, k], k = 2 reach + 1.
+            [P, k², C], k = 2 reach + 1.
     """
 
     value: ir.Value
@@ -97,13 +99,7 @@ class ReverseGraph(Emitter):
         super().__init__()
         self.path = path
         self._grid = grid
-        column = self.int64(1)
-        self.class_id, row, col = (
-            self.op("Squeeze", part, column) for part in self.ops("Split", 3, peaks, axis=1, num_outputs=3)
-        )
-        width = self.op("Gather", grid, self.constant(1, np.int64))
-        self._cell = self.op("Add", self.op("Mul", row, width), col)
-        self.windows = PeakWindows(self, row, col, grid)
+        self.windows = PeakWindows(self, peaks, grid)
 
     def weight(self, W: NDArray[np.float32]) -> ir.Value:
         """Emit a weight, stored as float16 where that is how the classifier stores its own."""
@@ -113,14 +109,20 @@ class ReverseGraph(Emitter):
 
     def scale(self, G: Carried, gain: ir.Value) -> Carried:
         """G · R."""
-        one_cell = gain.shape is not None and gain.shape[2:] == (1, 1)
-        if G.pointwise and one_cell:
-            gain = self.op("Flatten", gain, axis=1)
-        elif G.pointwise:
-            gain = self.at_cells(gain, self._cell)
-        elif G.reach is not None and not one_cell:
-            gain = self.windows.cut(gain, G.reach)
+        if near_peaks(G):
+            one_cell = gain.shape is not None and gain.shape[2:] == (1, 1)
+            gain = self.op("Flatten", gain, axis=1) if one_cell else self.around_peaks(gain, G.reach)
         return replace(G, value=self.op("Mul", G.value, gain))
+
+    def around_peaks(self, maps: ir.Value, reach: int | None) -> ir.Value:
+        """What maps [1, C, h, w] hold around peaks; :mod:`~prm_export.passes.at_peaks` settles how.
+
+        Returns:
+            [P, C], at the peaks' own cells, or with a ``reach`` windows [P, k², C], 0 outside of the map.
+        """
+        if reach is None:
+            return self.unsettled(AT_CELLS, maps)
+        return self.unsettled(IN_WINDOWS, maps, reach=reach)
 
     def spread(self, G: Carried) -> ir.Value:
         """G as maps [P, C, h, w]."""
@@ -131,15 +133,15 @@ class ReverseGraph(Emitter):
         cells = self.op("Reshape", self.op("ReduceProd", self._grid, keepdims=0), self.int64(1))
         zero, one = self.constant(0, np.int64), self.constant(1, np.int64)
         indices = self.op("Range", zero, self.op("Squeeze", cells), one)
-        here = self.op("Equal", self.op("Unsqueeze", self._cell, self.int64(1)), indices)
+        here = self.op("Equal", self.op("Unsqueeze", self.windows.cell, self.int64(1)), indices)
         here = self.op("Unsqueeze", self.op("Cast", here, to=ir.DataType.FLOAT), self.int64(1))
         flat = self.op("Mul", self.op("Unsqueeze", G.value, self.int64(2)), here)
         return self.op("Reshape", flat, self.op("Concat", self.int64(0, 0), self._grid, axis=0))
 
     def window(self, G: Carried, reach: int) -> ir.Value:
-        """G as windows [P, C, k, k], k = 2 reach + 1, that are no smaller than those it has."""
-        value = self.op("Unsqueeze", G.value, self.int64(2, 3)) if G.pointwise else G.value
-        return self.windows.widen(value, reach - (G.reach or 0))
+        """G as windows [P, k², C], k = 2 reach + 1, that are no smaller than those it has."""
+        value = self.op("Unsqueeze", G.value, self.int64(1)) if G.pointwise else G.value
+        return self.windows.widen(value, G.reach or 0, reach - (G.reach or 0))
 
     def sum(self, parts: Sequence[Carried]) -> Carried:
         """The sum of what several consumers of one value pass down."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from prm_export.emit import attributes_of, constant_of, input_of
 from prm_export.rules.base import EPSILON, Carried, ForwardGraph, ReverseGraph, Rule, near_peaks
@@ -36,28 +37,32 @@ def _reach_below(window: Window, G: Carried) -> int | None:
     return reach
 
 
+def _widened(
+    reverse: ReverseGraph, G: Carried, W: NDArray[np.float32], window: Window, reach: int
+) -> ir.Value:
+    """Windows [P, k², C] of this reach below a depthwise convolution."""
+    if G.pointwise and set(window.dilations) == {1}:
+        kernels = reverse.constant(W.reshape(1, len(W), -1).swapaxes(1, 2))
+        return reverse.op("Mul", reverse.op("Unsqueeze", G.value, reverse.int64(1)), kernels)
+    before = G.reach or 0
+    maps = reverse.windows.as_maps(reverse.window(G, before), before)
+    placement = {"pads": [2 * (reach - before)] * 4, "dilations": window.dilations, "group": len(W)}
+    return reverse.windows.of_maps(reverse.op("Conv", maps, reverse.weight(W[:, :, ::-1, ::-1]), **placement))
+
+
 def _propagate(reverse: ReverseGraph, node: ir.Node, G: Carried) -> Sequence[Carried | None]:
     window = window_of(node, reverse.path)
     group = attributes_of(node).get("group", 1)
     W = np.maximum(constant_of(node, 1), 0)
     rest: list[Carried | None] = [None] * (len(node.inputs) - 1)
     if window.dense and group == 1:
-        if G.pointwise:
-            return [
-                Carried(reverse.op("MatMul", G.value, reverse.weight(W[:, :, 0, 0])), pointwise=True),
-                *rest,
-            ]
-        return [
-            replace(G, value=reverse.op("Conv", G.value, reverse.weight(W.swapaxes(0, 1)))),
-            *rest,
-        ]
+        if near_peaks(G):
+            return [replace(G, value=reverse.op("MatMul", G.value, reverse.weight(W[:, :, 0, 0]))), *rest]
+        return [replace(G, value=reverse.op("Conv", G.value, reverse.weight(W.swapaxes(0, 1)))), *rest]
     depthwise = W.shape[1] == 1 and W.shape[0] == group
     wider = _reach_below(window, G)
     if depthwise and wider is not None:
-        windows = reverse.window(G, G.reach or 0)
-        reaches = {"pads": [2 * (wider - (G.reach or 0))] * 4, "dilations": window.dilations, "group": group}
-        flipped = reverse.weight(W[:, :, ::-1, ::-1])
-        return [Carried(reverse.op("Conv", windows, flipped, **reaches), False, wider), *rest]
+        return [Carried(_widened(reverse, G, W, window, wider), False, wider), *rest]
     maps = reverse.spread(G)
     if depthwise and window.strides == (1, 1) and min(window.flipped_pads) >= 0:
         # ONNX Runtime's CPU kernel of a depthwise ConvTranspose is much slower

@@ -35,6 +35,7 @@ class BackendInfo:
         distributions: Packages any of which brings the engine; its speed may change with their versions.
         compiles_per_size: Each new size of frame costs it a second or so.
         is_automatic: ``auto`` may choose it.
+        has_streams: Its runs share CPU threads out among those that are in work at once.
     """
 
     module: str
@@ -45,6 +46,7 @@ class BackendInfo:
     distributions: Sequence[str] = ()
     compiles_per_size: bool = False
     is_automatic: bool = True
+    has_streams: bool = False
 
     def missing(self) -> list[str]:
         """Names of the required packages that are not installed."""
@@ -58,6 +60,7 @@ BACKENDS = {
         ("onnxruntime",),
         "pip install --force-reinstall onnxruntime",
         distributions=("onnxruntime", "onnxruntime-gpu"),
+        has_streams=True,
     ),
     "openvino": BackendInfo(
         "openvino",
@@ -66,6 +69,7 @@ BACKENDS = {
         'pip install "prm-edge[openvino]"',
         distributions=("openvino",),
         compiles_per_size=True,
+        has_streams=True,
     ),
     "cuda": BackendInfo(
         "onnxruntime_cuda",
@@ -89,12 +93,14 @@ BACKENDS = {
 }
 
 
-def create_backend(name: str = "onnxruntime", threads: int | None = None) -> Backend:
+def create_backend(name: str = "onnxruntime", threads: int | None = None, streams: int = 1) -> Backend:
     """Return an engine by name.
 
     Args:
         name: A key of :data:`BACKENDS`.
         threads: CPU threads; ``None`` leaves the choice to the engine.
+        streams: Runs that will be in work at once. With more than one, engines on the CPU share their threads
+            out among them: a run takes longer, all of them together less.
 
     Raises:
         PrmError: If there is no such engine, or it is not installed: then with the command that installs it.
@@ -108,4 +114,5 @@ def create_backend(name: str = "onnxruntime", threads: int | None = None) -> Bac
     if threads is not None and threads < 1:
         raise PrmError(f"the number of threads must be at least 1, got {threads}")
     factory = getattr(import_module(f"{__name__}.{info.module}"), info.factory)
-    return cast("Backend", factory(threads, **info.options))
+    shares = {"streams": streams} if info.has_streams else {}
+    return cast("Backend", factory(threads, **shares, **info.options))

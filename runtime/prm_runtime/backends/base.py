@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -76,9 +77,14 @@ class Backend(Protocol):
 
     Attributes:
         concurrent: Whether several threads may run its graphs at once, and outputs last.
+        threads: CPU threads of a run; None where it chooses itself.
+        in_work: How many frames of files are best in work at once, so that neither the engine waits nor what
+            is done before and after it.
     """
 
     concurrent: bool
+    threads: int | None
+    in_work: int
 
     @property
     def description(self) -> str:
@@ -88,6 +94,14 @@ class Backend(Protocol):
     def compile(self, model: bytes, use: GraphUse = ANY_USE) -> Graph:
         """Compile a serialised ONNX model."""
         ...
+
+
+def threads_of_each(threads: int | None, streams: int) -> int | None:
+    """How many of ``threads`` CPU threads, None standing for all, each of several runs at once gets."""
+    if streams == 1:
+        return threads
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, (threads or usable) // streams)
 
 
 @runtime_checkable

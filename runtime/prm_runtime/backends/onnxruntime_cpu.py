@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
-from prm_runtime.backends.base import ANY_USE, GraphUse
+from prm_runtime.backends.base import ANY_USE, GraphUse, threads_of_each
 from prm_runtime.errors import PrmError
 
 
@@ -30,10 +30,12 @@ class OnnxRuntimeCpu:
 
     concurrent = True
 
-    def __init__(self, threads: int | None = None) -> None:
-        """Choose the number of threads; ``None`` uses all physical cores."""
+    def __init__(self, threads: int | None = None, streams: int = 1) -> None:
+        """Choose the number of threads; ``None`` uses all physical cores. ``streams`` runs share them."""
+        self.threads = threads_of_each(threads, streams)
+        self.in_work = 1 if threads == 1 else 2  # each run brings its threads: more are in each other's way
         self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads or 0
+        self._options.intra_op_num_threads = self.threads or 0
         self._options.log_severity_level = 3
         # Threads that spin compete with proposals, and with other programs, for the same cores: none after a
         # run, and within it no longer than until there is work again. Older versions ignore the duration.

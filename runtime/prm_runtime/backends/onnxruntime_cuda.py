@@ -32,6 +32,8 @@ class OnnxRuntimeCuda:
         Raises:
             PrmError: If it does not; with what runs instead.
         """
+        self.threads = threads
+        self.in_work = 1 if threads == 1 else 2
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads or 0
         self._options.log_severity_level = 3

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from threading import Lock, current_thread
 from typing import Any
+from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.backends.base import ANY_USE, GraphUse
+from prm_runtime.backends.base import ANY_USE, GraphUse, threads_of_each
 from prm_runtime.engines.cache import EngineKey
 from prm_runtime.engines.compiled import CompiledCache
 from prm_runtime.engines.openvino_import import without_converter
@@ -37,6 +39,7 @@ class OpenVinoGraph:
         config: How to compile.
         use: Which outputs may stay in OpenVINO's memory, and where the model can be read again.
         cache: Where compiled models are found again.
+        streams: Threads that may run it at once.
 
     Raises:
         PrmError: If OpenVINO cannot read the model.
@@ -49,8 +52,10 @@ class OpenVinoGraph:
         config: Mapping[str, Any],
         use: GraphUse,
         cache: CompiledCache,
+        streams: int = 1,
     ) -> None:
         self._core, self._config, self._resident = core, dict(config), use.resident
+        self._streams = streams
         self._cache, self._key = cache, _key(core, model, config)
         # where all that was compiled is found again, the model is needed for a new size of frames alone
         self._read = use.reread or (lambda: model)
@@ -59,7 +64,8 @@ class OpenVinoGraph:
         inputs, outputs = read_signature("the graph", model)
         self._is_free = {spec.name: isinstance(spec.shape[0], str) for spec in inputs}
         self._outputs = [spec.name for spec in outputs]
-        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], openvino.InferRequest] = OrderedDict()
+        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], _Compiled] = OrderedDict()
+        self._compiling = Lock()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the graph; see :class:`prm_runtime.backends.base.Graph`."""
@@ -78,12 +84,13 @@ class OpenVinoGraph:
             name: (-1 if self._is_free[name] else shape[0], *shape[1:]) for name, shape in shapes.items()
         }
         key = tuple(fixed.values())
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(fixed).create_infer_request()
-            if len(self._compiled) > MAX_COMPILED_SHAPES:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
-        return self._compiled[key]
+        with self._compiling:
+            if key not in self._compiled:
+                self._compiled[key] = _Compiled(self._compile(fixed), self._streams)
+                if len(self._compiled) > MAX_COMPILED_SHAPES:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(key)
+            return self._compiled[key].request()
 
     def _compile(self, shapes: Mapping[str, tuple[int, ...]]) -> openvino.CompiledModel:
         """The model for these shapes, from the cache if it is there."""
@@ -110,16 +117,38 @@ class OpenVinoGraph:
         return model
 
 
+class _Compiled:
+    """A compiled model and its requests: one, or one for each thread that runs a stream."""
+
+    def __init__(self, model: openvino.CompiledModel, streams: int) -> None:
+        self._model, self._streams = model, streams
+        self._requests: WeakKeyDictionary[object, openvino.InferRequest] = WeakKeyDictionary()
+        self._free: deque[openvino.InferRequest] = deque()
+
+    def request(self) -> openvino.InferRequest:
+        """The request of the thread that asks, whose tensors last until it runs the model again."""
+        owner = current_thread() if self._streams > 1 else self
+        if owner not in self._requests:
+            request = self._free.pop() if self._free else self._model.create_infer_request()
+            self._requests[owner] = request
+            if owner is not self:
+                finalize(owner, self._free.append, request)  # a later thread takes it over
+        return self._requests[owner]
+
+
 class OpenVino:
     """OpenVINO with its CPU device, in float32 so that results agree with other engines."""
 
-    concurrent = False  # one request per size, whose tensors are used again
-
-    def __init__(self, threads: int | None = None) -> None:
-        """Choose the number of threads; ``None`` uses all physical cores."""
+    def __init__(self, threads: int | None = None, streams: int = 1) -> None:
+        """Choose the number of threads; ``None`` uses all physical cores. ``streams`` runs share them."""
+        self.concurrent = streams > 1  # else there is one request per size, whose tensors are used again
+        self.threads, self._streams = threads_of_each(threads, streams), streams
+        self.in_work = streams
         self._core = openvino.Core()
         self._cache = CompiledCache()
         self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if streams > 1:
+            self._config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
 
@@ -134,7 +163,7 @@ class OpenVino:
         Raises:
             PrmError: If OpenVINO cannot read it.
         """
-        return OpenVinoGraph(self._core, model, self._config, use, self._cache)
+        return OpenVinoGraph(self._core, model, self._config, use, self._cache, self._streams)
 
 
 def _key(core: openvino.Core, model: bytes, config: Mapping[str, Any]) -> EngineKey:

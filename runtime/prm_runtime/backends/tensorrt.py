@@ -18,6 +18,7 @@ class TensorRt:
     """Engines on an NVIDIA GPU."""
 
     concurrent = False  # a context and its memory serve one run at a time
+    in_work = 1
 
     def __init__(
         self, threads: int | None = None, *, flavor: str = "tensorrt", precision: str = AS_EXPORTED
@@ -25,14 +26,14 @@ class TensorRt:
         """Open the GPU.
 
         Args:
-            threads: Ignored: the work is the GPU's.
+            threads: CPU threads, of which it needs none: the work is the GPU's.
             flavor: ``tensorrt`` or ``tensorrt-rtx``.
             precision: Of the engines; what is not as exported has to be built by ``prm-export engines``.
 
         Raises:
             PrmError: If TensorRT, cuda-python, the driver or the GPU is missing.
         """
-        del threads
+        self.threads = threads
         self._flavor = load_flavor(flavor)
         self._cuda = open_cuda()
         self._precision = precision

@@ -18,6 +18,7 @@ from prm_runtime.bundle import Bundle, shipped_bundle
 from prm_runtime.classes import split_class_list
 from prm_runtime.console import PrmError, stderr
 from prm_runtime.distributed.option import refuse_beside_ray, run_with_ray
+from prm_runtime.inference import streams_for
 from prm_runtime.instances import SHOWN
 from prm_runtime.interrupts import Interrupts
 from prm_runtime.pipeline import run_pipeline
@@ -225,6 +226,7 @@ def segment(
         min_score=tracking.detection_score if track else min_score,
         classes=wanted,
         fused=fused,
+        streams=1 if reuse.is_on or ray else streams_for(sources, threads),
         require_signature=require_signature,
     )
     if ray:
