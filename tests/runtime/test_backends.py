@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +98,36 @@ def test_streams_find_what_one_frame_after_the_other_finds(name: str) -> None:
         assert instances.labels == expected.labels
         np.testing.assert_allclose(instances.scores, expected.scores, atol=1e-4)
         np.testing.assert_array_equal(instances.masks, expected.masks)
+
+
+AFTERWARDS = """
+import gc, signal
+from concurrent.futures import ThreadPoolExecutor
+import skimage.data
+from prm_runtime.segmenter import Segmenter
+
+def segment() -> None:
+    picture = skimage.data.chelsea()
+    frames = [picture, picture[:200], picture[:, :300].copy()] * 4
+    one = Segmenter.open(backend="openvino", threads=2)
+    several = Segmenter.open(backend="openvino", threads=2, streams=2)
+    with several, ThreadPoolExecutor(3) as threads:
+        list(threads.map(several, frames))
+    for frame in frames:
+        one(frame)
+
+segment()
+gc.collect()
+received = []
+signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+signal.raise_signal(signal.SIGINT)
+print(received)
+"""
+
+
+def test_signals_come_as_usual_after_openvino_was_let_go_of() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[2]", (done.returncode, done.stderr)
 
 
 def test_an_installed_tensorrt_without_a_gpu_says_so() -> None:

@@ -55,7 +55,7 @@ def move_gains(
         ir.to_proto(value) for value in handed if value is not model.graph.inputs[0]
     )
     for node in proto.graph.node:
-        if node.output[0] in parts:
+        if node.output[0] in parts:  # here the sum is given, and what it is the sum of is not asked for
             node.CopyFrom(helper.make_node("Sub", parts[node.output[0]], node.output))
     own = Extractor(proto).extract_model(sources, names)
     merged = compose.merge_models(

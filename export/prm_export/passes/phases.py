@@ -76,7 +76,8 @@ def last_phases(path: ReversePath) -> list[Phase] | None:
     if sum(path.stop in node.inputs for node in path.nodes) != 1:
         return None
     found, U, V = phases_of(last), path.shape(path.stop), path.shape(last.outputs[0])
-    all_alike = found is not None and U[2] * U[3] == len(found) * V[2] * V[3]
+    strides = attributes_of(last).get("strides") or (1, 1)
+    all_alike = U[2:] == tuple(stride * side for stride, side in zip(strides, V[2:], strict=True))
     return found if all_alike else None
 
 

@@ -7,7 +7,7 @@ import json
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from threading import Lock, current_thread
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
@@ -144,7 +144,7 @@ class OpenVino:
         self.concurrent = streams > 1  # else there is one request per size, whose tensors are used again
         self.threads, self._streams = threads_of_each(threads, streams), streams
         self.in_work = streams
-        self._core = openvino.Core()
+        self._core = _core()
         self._cache = CompiledCache()
         self._config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if streams > 1:
@@ -164,6 +164,16 @@ class OpenVino:
             PrmError: If OpenVINO cannot read it.
         """
         return OpenVinoGraph(self._core, model, self._config, use, self._cache, self._streams)
+
+
+@cache
+def _core() -> openvino.Core:
+    """OpenVINO, once for the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals. If the last model is let go of in
+    another thread, the plugin frees this stack while it is in use, and the next signal ends the process.
+    """
+    return openvino.Core()
 
 
 def _key(core: openvino.Core, model: bytes, config: Mapping[str, Any]) -> EngineKey:
