@@ -207,10 +207,23 @@ def peak_strength(
     """
     strength = class_strength(class_maps, class_scores, settings)
     _, scales = calibration(settings, len(strength))
-    best = np.full(len(strength), -np.inf, np.float32)
-    np.maximum.at(best, class_ids, peak_scores)
-    behind = (best[class_ids] - peak_scores) / scales[class_ids]
-    return np.asarray(strength[class_ids] - behind, dtype=np.float32)
+    found: NDArray[np.float32] = strength_of_peaks(
+        strength, scales, np.asarray(class_ids, np.int64), np.asarray(peak_scores, np.float32)
+    )
+    return found
+
+
+@njit(cache=True, nogil=True)
+def strength_of_peaks(class_strength, scales, class_ids, peak_scores):  # type: ignore[no-untyped-def]
+    """:func:`peak_strength` for compiled code that knows how strong classes are: float32 [P]."""
+    best = np.full(len(class_strength), -np.inf, np.float32)
+    for peak in range(len(class_ids)):
+        best[class_ids[peak]] = max(best[class_ids[peak]], peak_scores[peak])
+    strength = np.empty(len(class_ids), np.float32)
+    for peak in range(len(class_ids)):
+        c = class_ids[peak]
+        strength[peak] = class_strength[c] - (best[c] - peak_scores[peak]) / scales[c]
+    return strength
 
 
 def calibration(settings: RetrievalSettings, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prm_proposals.evidence import calibration, class_strength
+from prm_proposals.evidence import calibration, class_strength, strength_of_peaks
 from prm_proposals.settings import RetrievalSettings
 
 
@@ -54,20 +54,14 @@ def live_peaks(
 def _live(  # type: ignore[no-untyped-def]
     peaks, peak_scores, class_strength, scales, presence, floor, ratio, max_peaks
 ):
+    used = np.flatnonzero(peaks[:, 0] >= 0)
+    class_ids, responses = peaks[used, 0], peak_scores[used]
+    strength = strength_of_peaks(class_strength, scales, class_ids, responses)
     best = np.full(len(class_strength), -np.inf, np.float32)
-    for row in range(len(peaks)):
-        if peaks[row, 0] >= 0:
-            best[peaks[row, 0]] = max(best[peaks[row, 0]], peak_scores[row])
-    live = np.empty(len(peaks), np.int64)
-    strength = np.empty(len(peaks), np.float32)
-    count = 0
-    for row in range(len(peaks)):
-        c, response = peaks[row, 0], peak_scores[row]
-        if c < 0 or not (class_strength[c] > presence and response > floor):
-            continue
-        if ratio > 0 and response < ratio * best[c]:
-            continue
-        live[count] = row
-        strength[count] = class_strength[c] - (best[c] - response) / scales[c]
-        count += 1
-    return live[:count][np.argsort(-strength[:count], kind="mergesort")][:max_peaks]
+    for n in range(len(used)):
+        best[class_ids[n]] = max(best[class_ids[n]], responses[n])
+    lives = (class_strength[class_ids] > presence) & (responses > floor)
+    if ratio > 0:
+        lives &= responses >= ratio * best[class_ids]
+    strongest = np.argsort(-strength[lives], kind="mergesort")
+    return used[lives][strongest][:max_peaks]
