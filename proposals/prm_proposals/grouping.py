@@ -9,40 +9,6 @@ from numpy.typing import NDArray
 from prm_proposals.settings import WalkSettings
 
 
-def group_peaks(
-    class_map: NDArray[np.float32],
-    positions: NDArray[np.int64],
-    responses: NDArray[np.float32],
-    mass: NDArray[np.float32],
-    settings: WalkSettings,
-) -> NDArray[np.int64]:
-    """Group the peaks of one class by object.
-
-    Peaks i and j are joined (transitively) if ``peak_similarity · Σ_k √(R_ik R_jk)
-    + saddle_ij / min(M_i, M_j) − distance_ij / peak_distance > 0``: their PRMs overlap, no valley lies
-    between them, they are near.
-
-    Args:
-        class_map: M_c, float32 [h, w].
-        positions: (row, col) of the peaks in class-map cells, int [P, 2].
-        responses: M_c at the peaks, float32 [P], all > 0.
-        mass: PRM mass of each peak per superpixel, float32 [P, K], rows with sum 1.
-        settings: Weights.
-
-    Returns:
-        Group of each peak, 0..G-1 in order of first appearance, int64 [P].
-    """
-    groups: NDArray[np.int64] = _grouped(
-        np.ascontiguousarray(class_map, np.float32),
-        np.ascontiguousarray(positions, np.int64),
-        responses,
-        mass,
-        np.float32(settings.peak_similarity),
-        np.float32(settings.peak_distance),
-    )
-    return groups
-
-
 def group_by_class(
     class_maps: NDArray[np.float32],
     peaks: NDArray[np.int64],
@@ -50,9 +16,11 @@ def group_by_class(
     mass: NDArray[np.float32],
     settings: WalkSettings,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """:func:`group_peaks` class by class, of the peaks that reach ``group_ratio`` of the best of their class.
+    """Group peaks by object, class by class: those that reach ``group_ratio`` of the best of their class.
 
-    Of negative responses only the best does.
+    Of negative responses only the best does. Peaks i and j of a class are joined (transitively) if
+    ``peak_similarity · Σ_k √(R_ik R_jk) + saddle_ij / min(M_i, M_j) − distance_ij / peak_distance > 0``:
+    their PRMs overlap, no valley lies between them, they are near.
 
     Args:
         class_maps: M, float32 [C, h, w].
@@ -104,7 +72,7 @@ def _grouped_by_class(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy")
 def _grouped(class_map, positions, responses, mass, similarity, reach):  # type: ignore[no-untyped-def]
     count = len(positions)
-    saddle = _saddles(class_map, positions)
+    saddle = saddles(class_map, positions)
     root = np.sqrt(mass)
     together = np.empty((count, count), np.bool_)
     for i in range(count):
@@ -144,25 +112,19 @@ def _components(together):  # type: ignore[no-untyped-def]
     return groups
 
 
-def saddles(class_map: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.float32]:
+@njit(cache=True, nogil=True)
+def saddles(class_map, positions):  # type: ignore[no-untyped-def]
     """Height of the pass between any two peaks: the highest lowest response on an 8-connected path.
+
+    The map is flooded from the top: two peaks' saddle is the level at which their basins first touch.
 
     Args:
         class_map: M_c, float32 [h, w].
-        positions: (row, col) of the peaks, int [P, 2].
+        positions: (row, col) of the peaks, int64 [P, 2].
 
     Returns:
         float32 [P, P]; the diagonal holds the peaks' own responses.
     """
-    result: NDArray[np.float32] = _saddles(
-        np.ascontiguousarray(class_map, np.float32), np.ascontiguousarray(positions, np.int64)
-    )
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _saddles(class_map, positions):  # type: ignore[no-untyped-def]
-    """Flood from the top: two peaks' saddle is the level at which their basins first touch."""
     height, width = class_map.shape
     order = np.argsort(-class_map.ravel(), kind="mergesort")
     count = len(positions)

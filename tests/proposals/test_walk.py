@@ -10,7 +10,7 @@ from tests.fixtures.evidence import random_evidence
 from tests.oracles import walk as oracle
 
 from prm_proposals.evidence import Evidence
-from prm_proposals.grouping import group_peaks, saddles
+from prm_proposals.grouping import group_by_class, saddles
 from prm_proposals.parts import connected_parts
 from prm_proposals.random_walk import RandomWalk
 from prm_proposals.regions import region_graph
@@ -77,8 +77,13 @@ def test_groups_are_connected_components_of_joined_pairs(seed: int, settings: Wa
     evidence = random_evidence(seed, classes=1, peaks=8)
     rng = np.random.default_rng(seed)
     mass = rng.dirichlet(np.full(30, 0.2), len(evidence.peaks)).astype(np.float32)
-    arguments = (evidence.class_maps[0], evidence.peaks[:, 1:], evidence.peak_scores, mass, settings)
-    assert group_peaks(*arguments).tolist() == oracle.group(*arguments)
+    every = replace(settings, group_ratio=0.0)
+    found, classes = group_by_class(evidence.class_maps, evidence.peaks, evidence.peak_scores, mass, every)
+    expected = oracle.group(
+        evidence.class_maps[0], evidence.peaks[:, 1:], evidence.peak_scores, mass, settings
+    )
+    assert found.tolist() == expected
+    assert classes.tolist() == [0] * (1 + max(expected))
 
 
 @pytest.mark.parametrize("seed", range(4))
