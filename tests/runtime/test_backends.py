@@ -130,6 +130,12 @@ def test_signals_come_as_usual_after_openvino_was_let_go_of() -> None:
     assert done.stdout.strip() == "[2]", (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize("streams", [0, -1])
+def test_stream_counts_are_checked(streams: int) -> None:
+    with pytest.raises(PrmError, match="streams must be at least 1"):
+        create_backend("onnxruntime", 2, streams)
+
+
 def test_an_installed_tensorrt_without_a_gpu_says_so() -> None:
     pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX")
     if has_gpu():

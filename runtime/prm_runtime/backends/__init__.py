@@ -113,6 +113,8 @@ def create_backend(name: str = "onnxruntime", threads: int | None = None, stream
         raise PrmError(f"backend {name!r} needs {needs}, which is not installed; run: {info.install}")
     if threads is not None and threads < 1:
         raise PrmError(f"the number of threads must be at least 1, got {threads}")
+    if streams < 1:
+        raise PrmError(f"the number of streams must be at least 1, got {streams}")
     factory = getattr(import_module(f"{__name__}.{info.module}"), info.factory)
     shares = {"streams": streams} if info.has_streams else {}
     return cast("Backend", factory(threads, **shares, **info.options))
