@@ -1,6 +1,6 @@
 """Share kernels that are fitted to exact maps: how a network's probability spreads, learnt from pictures.
 
-Of each picture the best peaks are walked all the way by the oracle. The kernels are then found that split
+Of each picture the live peaks are walked all the way by the oracle. The kernels are then found that split
 the sum of their exact maps as they were: with ``q_n`` the share that the kernels give peak n in a cell, and
 ``p_n`` its probability there, they lower the mean over peaks of the relative entropy
 ``Σ p_n log(p_n / (q_n Σ_m p_m))``. Labels are not looked at.
@@ -19,13 +19,14 @@ from torch.nn import functional as F
 
 from prm_export.errors import ExportError
 from prm_export.oracle import Oracle, of_mass_one, spread
-from prm_export.oracle_peaks import peak_table
 from prm_export.passes.shares import SMALLEST_MASS
-from prm_export.pipeline import CLASS_MAPS, GraphOptions, Graphs
+from prm_export.pipeline import GraphOptions, Graphs
 from prm_export.share_kernels import ShareKernels
+from prm_proposals.peaks import live_peaks
+from prm_proposals.settings import RetrievalSettings
+from prm_runtime.backends import create_backend
 
-PEAKS = 8
-"""Best peaks of a picture that are walked."""
+OUTPUTS = ("peaks", "peak_scores", "class_maps", "class_scores")
 GROUPS, LAYERS, SIDE = 8, 3, 5
 STEPS, BATCH, RATE = 1000, 8, 0.02
 SETTLING = 0.3
@@ -45,21 +46,39 @@ class Walks:
     at_stop: Tensor
 
 
-def walk_peaks(graphs: Graphs, options: GraphOptions, image: NDArray[np.float32]) -> Walks | None:
-    """Walk the best peaks of a picture; None if fewer than two have evidence.
+class PeakWalker:
+    """Walks the peaks of pictures one by one, down to where they would join and to the stop.
 
     Args:
-        graphs: The graphs whose peaks share; they say where walks join and where they end.
+        graphs: The graphs whose peaks share.
         options: What they were built with.
-        image: Normalised picture, float32 [1, 3, H, W].
+        settings: Say which peaks live.
     """
-    oracle = Oracle(graphs.classifier, options.image_minimum, rules=options.rules)
-    values = oracle.run(image)
-    M = values[CLASS_MAPS].detach().numpy()[0]
-    table = peak_table(M, options.window, PEAKS, options.peak_threshold)
-    ends = graphs.split or "", graphs.stop
-    found = [oracle.walk(values, (int(c), int(y), int(x)), *ends) for c, y, x in table[table[:, 0] >= 0]]
-    found = [(at_split, at_stop) for at_split, at_stop in found if at_split.any() and at_stop.any()]
+
+    def __init__(self, graphs: Graphs, options: GraphOptions, settings: RetrievalSettings) -> None:
+        self._oracle = Oracle(graphs.classifier, options.image_minimum, rules=options.rules)
+        self._forward = create_backend("onnxruntime").compile(graphs.forward.SerializeToString())
+        self._ends = graphs.split or "", graphs.stop
+        self._settings = settings
+
+    def __call__(self, image: NDArray[np.float32]) -> Walks | None:
+        """The walks of the live peaks of a normalised picture, float32 [1, 3, H, W].
+
+        None if fewer than two live and have evidence: one alone shares with nobody.
+        """
+        outputs = self._forward.run({"image": image})
+        table, responses, M, s = (outputs[name][0] for name in OUTPUTS)
+        peaks = table[live_peaks(table, responses, M, s, self._settings)]
+        if len(peaks) < 2:
+            return None
+        values = self._oracle.run(image)
+        found = [self._oracle.walk(values, (int(c), int(y), int(x)), *self._ends) for c, y, x in peaks]
+        return _walks(
+            [(at_split, at_stop) for at_split, at_stop in found if at_split.any() and at_stop.any()]
+        )
+
+
+def _walks(found: Sequence[tuple[Tensor, Tensor]]) -> Walks | None:
     if len(found) < 2:
         return None
     at_split = torch.cat([of_mass_one(P) for P, _ in found]).to(torch.bfloat16)  # takes half the memory
@@ -82,7 +101,7 @@ def fit_shares(pictures: Sequence[Walks], steps: int = STEPS, seed: int = 0) -> 
     """Fit share kernels.
 
     Args:
-        pictures: At least one, from :func:`walk_peaks`.
+        pictures: At least one, from :class:`PeakWalker`.
         steps: How often the kernels are improved.
         seed: Of the order of pictures and of the start.
 
@@ -94,8 +113,8 @@ def fit_shares(pictures: Sequence[Walks], steps: int = STEPS, seed: int = 0) -> 
     """
     if not pictures:
         raise ExportError(
-            "no picture has two peaks with evidence, so there is nothing to learn shares from: "
-            "give pictures like those the network was trained on"
+            "no picture has two live peaks, so there is nothing to learn shares from: give pictures like "
+            "those the network was trained on, and a bundle that prm-eval calibrated"
         )
     random = torch.Generator().manual_seed(seed)
     mix, logarithms = _start(pictures[0].at_split.shape[1], random)

@@ -13,12 +13,15 @@ from tests.fixtures.media import moving_blobs, write_png
 from tests.fixtures.small_nets import Compiled, assert_maps_agree, options, random_image
 
 from prm_export.errors import ExportError
-from prm_export.fit_shares import Walks, fit_shares, misplaced, walk_peaks
+from prm_export.fit_shares import OUTPUTS, PeakWalker, Walks, fit_shares, misplaced
 from prm_export.pipeline import Graphs, build_graphs
 from prm_export.share_kernels import FittedShares, ShareKernels, gaussian, kernels_in
-from prm_runtime.bundle import Bundle
+from prm_proposals.peaks import live_peaks
+from prm_proposals.settings import RetrievalSettings
+from prm_runtime.bundle import Bundle, with_manifest
 
 WALK = ["--stop-stride", "2", "--split-reach", "1"]
+ALL_LIVE = RetrievalSettings(presence=-1e9, peak_floor=-1e9, peak_ratio=0, max_peaks=6)
 SHARED = ["--prm", "shared", *WALK]
 
 
@@ -29,13 +32,16 @@ def graphs() -> Graphs:
 
 @pytest.fixture(scope="module")
 def walks(graphs: Graphs) -> list[Walks]:
-    found = [walk_peaks(graphs, options(1, split_reach=1), random_image(seed)) for seed in range(12)]
+    walk_peaks = PeakWalker(graphs, options(1, split_reach=1), ALL_LIVE)
+    found = [walk_peaks(random_image(seed)) for seed in range(12)]
     return [one for one in found if one is not None]
 
 
 def test_walks_end_in_exact_maps(walks: list[Walks]) -> None:
     exact = Compiled(build_graphs(deep_net(), options(1)))
-    _, prms = exact.maps(random_image(0), count=len(walks[0].at_stop))
+    outputs = exact.forward(random_image(0))
+    table, *rest = (outputs[name][0] for name in OUTPUTS)
+    prms = exact.backprop(table[live_peaks(table, *rest, ALL_LIVE)], outputs)
     assert_maps_agree(walks[0].at_stop.numpy(), prms, 1e-4)
     np.testing.assert_allclose(walks[0].at_split.float().sum((1, 2, 3)), 1, atol=0.01)  # kept as bfloat16
 
@@ -55,7 +61,7 @@ def test_what_is_fitted_depends_on_the_seed_alone(walks: list[Walks]) -> None:
 
 
 def test_nothing_to_learn_from_is_said() -> None:
-    with pytest.raises(ExportError, match="no picture has two peaks with evidence"):
+    with pytest.raises(ExportError, match="no picture has two live peaks"):
         next(fit_shares([]))
 
 
@@ -94,7 +100,13 @@ def test_a_bundle_takes_what_was_fitted_and_keeps_it(
     prm_export: Command, checkpoint: Path, pictures: Path, tmp_path: Path
 ) -> None:
     file, first, again = (tmp_path / name for name in ("shares.safetensors", "first.prm", "again.prm"))
-    result = prm_export("fit-shares", checkpoint, pictures, "-o", file, *WALK, "--count", 12, "--steps", 20)
+    result = prm_export("fit-shares", checkpoint, pictures, "-o", file, *WALK)
+    assert result.code == 1
+    assert "no picture has two live peaks" in " ".join(result.err.split())
+    assert prm_export(checkpoint, "-o", first).code == 0
+    bundle = Bundle.open(first)
+    with_manifest(bundle, bundle.manifest.model_copy(update={"retrieval": ALL_LIVE}), first)
+    result = prm_export("fit-shares", first, pictures, "-o", file, *WALK, "--count", 12, "--steps", 20)
     assert result.code == 0, result.err
     assert "of a peak's probability" in result.err
     assert prm_export(checkpoint, "-o", first, *SHARED, "--shares", file).code == 0

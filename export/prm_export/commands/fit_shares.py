@@ -13,7 +13,7 @@ from prm_export.calibration import pictures_of
 from prm_export.commands.options import StopEarly, StopStride
 from prm_export.commands.source import check_output, network_of
 from prm_export.errors import ExportError
-from prm_export.fit_shares import STEPS, Walks, fit_shares, misplaced, walk_peaks
+from prm_export.fit_shares import STEPS, PeakWalker, Walks, fit_shares, misplaced
 from prm_export.pipeline import build_graphs
 from prm_export.reverse_path import SPREAD
 from prm_export.share_kernels import FittedShares, ShareKernels, gaussian
@@ -51,7 +51,8 @@ def fit_shares_command(
 
     Peaks of one picture that are walked together have their maps split by where each of them was when the
     walks joined. How far it would have gone from there differs between networks; unless that was fitted, a
-    Gaussian stands for it. Takes a few minutes: every picture's eight best peaks are walked one by one.
+    Gaussian stands for it. Takes a few minutes: peaks are walked one by one. Those of a tuned
+    bundle are the ones that will be live.
     """
     check_output(output)
     material = network_of(source)
@@ -59,10 +60,11 @@ def fit_shares_command(
     options = graph_options(material, variant)
     with stderr.status("building the graphs"):
         graphs = build_graphs(material.classifier, options)
+        walk_peaks = PeakWalker(graphs, options, material.retrieval)
     frames = pictures_of(pictures, count, str(pictures))
     walked: list[Walks] = []
     for frame in track(frames, "walking peaks", console=stderr, transient=True):
-        walks = walk_peaks(graphs, options, preprocess(frame, material.preprocessing))
+        walks = walk_peaks(preprocess(frame, material.preprocessing))
         walked += [] if walks is None else [walks]
     held_out, rest = walked[::HELD_OUT], [walks for n, walks in enumerate(walked) if n % HELD_OUT]
     kernels: ShareKernels | None = None
