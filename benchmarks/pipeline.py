@@ -1,9 +1,10 @@
 """What overlapping decoding, segmenting and writing gains: ``prm-run`` on a file against its stages alone.
 
-``python -m benchmarks.pipeline [--source demo/bikes.mp4] [--frames 30] [--rounds 4] [--json FILE]``
+``python -m benchmarks.pipeline [--source demo/bikes.mp4] [--frames 240] [--rounds 4] [--json FILE]``
 
 The pipeline of ``prm-run --save-video`` and each of its stages alone take turns on the same frames. At best
 the pipeline is as fast as the slowest stage; they share the CPUs, so the others' work has to fit beside it.
+With few frames its start and end count, when stages wait for the first frame or have seen the last.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Kept:
 
 def main(
     source: str = DEFAULT,
-    frames: Annotated[int, typer.Option(help="Frames of a run, from the clip's start.")] = 30,
+    frames: Annotated[int, typer.Option(help="Frames of a run, from the clip's start.")] = 240,
     rounds: Annotated[int, typer.Option(help="Runs that count.")] = 4,
     threads: int = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report as JSON.")] = None,

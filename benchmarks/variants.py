@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from prm_export.assemble import Variant, assemble, refuse_failed
-from prm_export.calibration import calibration_pictures
-from prm_export.commands.export import checkpoint_material
+from prm_export.calibration import pictures_of
+from prm_export.commands.source import checkpoint_material
 from prm_export.comparison import FIGURES, Comparison, compare
 from prm_export.contents import Contents, contents
 from prm_export.material import Material, with_settings
@@ -129,7 +129,9 @@ def print_table(names: Sequence[str], rows: Sequence[dict[str, float]], protocol
 def _write(folder: Path, name: str, material: Material, variant: Variant, calibrate: Path) -> Path:
     sized = with_sizes(material.preprocessing, None, True, None)
     material = replace(material, preprocessing=sized)
-    pictures = calibration_pictures(calibrate, 100) if variant.precision is Precision.int8 else []
+    pictures = (
+        pictures_of(calibrate, 100, f"--calibrate {calibrate}") if variant.precision is Precision.int8 else []
+    )
     built = assemble(name, material, variant, packaged_picture(), pictures)
     for check in built.checks:
         typer.echo(f"{name}: {check.name}: {check.error:.3g} (tolerance {check.tolerance:.3g})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from prm_export.material import Material
 from prm_export.passes.fuse import fuse
 from prm_export.pipeline import GraphOptions, build_graphs, graph_spec
 from prm_export.precision import Precision, lower_precision
+from prm_export.share_kernels import FittedShares, ShareKernels
 from prm_export.verify import Check, verify
 from prm_runtime.manifest import GraphSpec, Manifest, PeakSettings
 from prm_runtime.preprocess import preprocess
@@ -143,11 +145,37 @@ def graph_options(material: Material, variant: Variant) -> GraphOptions:
         stop_early=variant.stop_early,
         split_stride=variant.split_stride,
         split_reach=variant.split_reach,
+        share_kernels=_share_kernels(material, variant),
         # lower precision wants gains of what its trunk computes, in the graph of the trunk
         lazy_gains=variant.precision is Precision.fp32,
         batch=variant.batch,
         fixed_size=profile.min if profile is not None and profile.is_fixed else None,
     )
+
+
+def with_shares(material: Material, path: Path, variant: Variant) -> Material:
+    """The material with share kernels from a file.
+
+    Raises:
+        ExportError: If it cannot be read, or they were fitted to another walk than the variant's.
+    """
+    fitted = FittedShares.read(path)
+    if not _is_for(fitted, variant):
+        raise ExportError(
+            f"{path} was fitted for {fitted.walk}: export with these options, or run prm-export fit-shares "
+            "with yours"
+        )
+    return replace(material, shares=fitted)
+
+
+def _is_for(fitted: FittedShares, variant: Variant) -> bool:
+    walk = variant.split_reach, variant.stop_stride, variant.stop_early
+    return (fitted.split_reach, fitted.stop_stride, fitted.stop_early) == walk
+
+
+def _share_kernels(material: Material, variant: Variant) -> ShareKernels | None:
+    fitted = material.shares
+    return fitted.kernels if fitted is not None and _is_for(fitted, variant) else None
 
 
 def refuse_failed(checks: Sequence[Check]) -> None:

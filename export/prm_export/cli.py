@@ -8,6 +8,7 @@ import typer
 
 from prm_export.commands.engines import engines
 from prm_export.commands.export import export
+from prm_export.commands.fit_shares import fit_shares_command
 from prm_export.commands.inspect import inspect
 from prm_export.commands.sign import keygen, sign
 from prm_runtime.console import DefaultCommandGroup, print_version, run
@@ -20,6 +21,7 @@ HELP = (
 app = typer.Typer(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
 app.command()(export)
 app.command()(inspect)
+app.command("fit-shares")(fit_shares_command)
 app.command()(engines)
 app.command()(sign)
 app.command()(keygen)

@@ -11,6 +11,7 @@ import onnx
 from torch import Tensor
 
 from prm_export.errors import ExportError
+from prm_export.share_kernels import FittedShares
 from prm_proposals.generator import ProposalGenerator
 from prm_proposals.settings import ProposalSettings, RetrievalSettings
 from prm_runtime.bundle import Bundle
@@ -29,6 +30,7 @@ class Material:
             ``class_scores`` too where ``aggregation`` is None.
         reference: What computes the same independently of the ONNX model.
         reference_name: How messages call it.
+        shares: Kernels that were fitted to the network's walk; for walks of another kind they are left out.
         classes: Names of the classes.
         preprocessing: How pictures become the input.
         aggregation: What makes class scores of the maps: its ``name`` and options; None where the
@@ -51,6 +53,7 @@ class Material:
     max_peaks: int = 64
     window: int = 3
     reference_name: str = "torch"
+    shares: FittedShares | None = None
 
 
 def with_settings(material: Material, path: Path) -> Material:

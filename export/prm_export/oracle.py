@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from prm_export.errors import ExportError
 from prm_export.oracle_layers import OPERATORS
 from prm_export.oracle_layers.layer import Layer
-from prm_export.passes.shares import SMALLEST_MASS, gaussian
+from prm_export.passes.shares import SMALLEST_MASS
+from prm_export.share_kernels import NO_SPREAD, ShareKernels
 
 
 class Oracle:
@@ -77,7 +78,8 @@ class Oracle:
         self, values: Mapping[str, Tensor], peak: tuple[int, int, int], stop: str
     ) -> NDArray[Any]:
         """The Peak Response Map of a peak (class, row, column) at the value ``stop``: float [h, w], sum 1."""
-        prm = _of_mass_one(self._walk(values, peak, stop).sum((0, 1)).relu())  # gradients may be negative
+        (P,) = self.walk(values, peak, stop)
+        prm = of_mass_one(P.sum((0, 1)).relu())  # gradients may be negative
         result: NDArray[Any] = prm.numpy()
         return result
 
@@ -87,7 +89,7 @@ class Oracle:
         peaks: Sequence[tuple[int, int, int]],
         split: str,
         stop: str,
-        spread: float = 0.0,
+        kernels: ShareKernels = NO_SPREAD,
     ) -> NDArray[Any]:
         """Peak Response Maps by share splitting: float [P, h, w], each of sum 1.
 
@@ -95,36 +97,46 @@ class Oracle:
 
             PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)
 
-        with bilinear ``up``; where no coarse map reaches, all share alike. Coarse maps are widened first by a
-        Gaussian of standard deviation ``spread`` in their cells.
+        with bilinear ``up``; where no coarse map reaches, all share alike. Coarse maps are what ``kernels``
+        make of the probability at the split.
         """
-        apart = [_of_mass_one(self._walk(values, peak, split)) for peak in peaks]
+        apart = [of_mass_one(self.walk(values, peak, split)[0]) for peak in peaks]
         together = torch.stack(apart).sum(0)
         (below,) = torch.autograd.grad(values[split], values[stop], together, retain_graph=True)
         fine = below.sum((0, 1))
-        coarse = torch.stack([P.sum((0, 1)) + (SMALLEST_MASS if P.any() else 0) for P in apart])
-        if spread:
-            weights = torch.from_numpy(gaussian(spread)).to(self._dtype)
-            kernel = torch.outer(weights, weights)[None, None]
-            coarse = F.conv2d(coarse[:, None], kernel, padding=len(weights) // 2)[:, 0]
+        coarse = torch.stack([spread(P, kernels)[0, 0] + (SMALLEST_MASS if P.any() else 0) for P in apart])
         up = F.interpolate(coarse[None], fine.shape, mode="bilinear")[0]
         share = up / up.sum(0).clamp_min(SMALLEST_MASS)
-        result: NDArray[Any] = torch.stack([_of_mass_one(fine * part) for part in share]).numpy()
+        result: NDArray[Any] = torch.stack([of_mass_one(fine * part) for part in share]).numpy()
         return result
 
-    def _walk(self, values: Mapping[str, Tensor], peak: tuple[int, int, int], end: str) -> Tensor:
-        """P at the value ``end`` for a walk from a peak, [1, C, h, w]."""
+    def walk(
+        self, values: Mapping[str, Tensor], peak: tuple[int, int, int], *ends: str
+    ) -> tuple[Tensor, ...]:
+        """P at each of the values ``ends`` for a walk from a peak (class, row, column), [1, C, h, w] each."""
         M = values[self._graph.output[0].name]
         seed = torch.zeros_like(M)
         seed[(0, *peak)] = 1
-        (P,) = torch.autograd.grad(M, values[end], seed, retain_graph=True)
-        return P
+        return torch.autograd.grad(M, [values[end] for end in ends], seed, retain_graph=True)
 
     def _constant(self, tensor: onnx.TensorProto) -> Tensor:
         array = torch.from_numpy(numpy_helper.to_array(tensor).copy())
         return array.to(self._dtype) if array.is_floating_point() else array
 
 
-def _of_mass_one(P: Tensor) -> Tensor:
+def spread(P: Tensor, kernels: ShareKernels) -> Tensor:
+    """Probability [N, C, h, w] after the spread that share kernels describe, [N, 1, h, w]."""
+    if kernels.mix is None:
+        maps = P.sum(1, keepdim=True)
+    else:
+        maps = torch.einsum("nchw,cg->nghw", P, torch.tensor(kernels.mix, dtype=P.dtype))
+    for kernel in kernels.kernels:
+        sides = (kernel.shape[2] // 2, kernel.shape[3] // 2)
+        maps = F.conv2d(maps, torch.tensor(kernel, dtype=P.dtype), padding=sides)
+    return maps
+
+
+def of_mass_one(P: Tensor) -> Tensor:
+    """P over its sum; as it is where there is nothing."""
     mass = P.sum()
     return P / mass if mass > 0 else P

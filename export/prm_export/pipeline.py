@@ -29,6 +29,7 @@ from prm_export.passes.weights import round_to_bytes, store_half
 from prm_export.reverse_path import ReversePath, find_reverse_path
 from prm_export.rules import RULES
 from prm_export.shapes import USUAL_MULTIPLE
+from prm_export.share_kernels import NO_SPREAD, ShareKernels
 from prm_export.walks import ancestors, descendants
 from prm_runtime.manifest import GraphSpec, TensorSpec
 
@@ -55,6 +56,7 @@ class GraphOptions:
         split_stride: Image pixels per cell of the maps down to which peaks are back-propagated apart (share
             splitting); None back-propagates each of them all the way.
         split_reach: Cells around a peak that its walk has to itself, in place of ``split_stride``.
+        share_kernels: What peaks that join at a reach share by; a Gaussian if None.
         batch: Images that the forward graph takes at once.
         fixed_size: Height and width of the only images that the graphs take; None leaves them free.
         lazy_gains: Let the reverse graph compute the gains, so that only frames with peaks pay for them.
@@ -75,6 +77,7 @@ class GraphOptions:
     byte_weights: bool = False
     split_stride: int | None = None
     split_reach: int | None = None
+    share_kernels: ShareKernels | None = None
     batch: int = 1
     fixed_size: tuple[int, int] | None = None
     rules: str = "paper"
@@ -92,7 +95,7 @@ class Graphs:
         stop: Name of the value in it at which the reverse pass ends.
         stop_stride: Image pixels per cell there.
         split: Name of the value in it at which the peaks' ways join, if they do.
-        spread: Cells by which coarse maps are widened there.
+        spread: How probability there spreads on, to work out each peak's share.
         forward: Image -> class maps, scores, peak table, features, gains.
         backprop: Peaks and gains -> Peak Response Maps.
     """
@@ -103,7 +106,7 @@ class Graphs:
     forward: onnx.ModelProto
     backprop: onnx.ModelProto
     split: str | None = None
-    spread: float = 0.0
+    spread: ShareKernels = NO_SPREAD
 
 
 def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
@@ -137,6 +140,7 @@ def build_graphs(classifier: onnx.ModelProto, options: GraphOptions) -> Graphs:
         options.or_coarser,
         split_stride=options.split_stride,
         split_reach=options.split_reach,
+        share_kernels=options.share_kernels,
         stop_early=options.stop_early,
         batch=options.batch,
         size=options.fixed_size,

@@ -18,6 +18,7 @@ from prm_export.passes.class_scores import CLASS_SCORES
 from prm_export.passes.lazy_gains import HANDED
 from prm_export.pipeline import CLASS_MAPS
 from prm_export.precision.trunk import ADDED
+from prm_export.share_kernels import FittedShares, kernels_in
 from prm_runtime.backends import create_backend
 from prm_runtime.bundle import Bundle
 from prm_runtime.manifest import Provenance
@@ -68,7 +69,19 @@ def bundle_material(path: Path, rules: str = "paper") -> Material:
         max_peaks=manifest.peaks.max_peaks,
         window=manifest.peaks.window,
         reference_name=path.name,
+        shares=_shares(bundle),
     )
+
+
+def _shares(bundle: Bundle) -> FittedShares | None:
+    """The share kernels of a bundle, if any were fitted to its walk."""
+    peaks = bundle.manifest.peaks
+    if peaks.split_reach is None:
+        return None
+    kernels = kernels_in(onnx.load_from_string(bundle.read(bundle.manifest.backprop.file)))
+    if kernels is None:
+        return None
+    return FittedShares(kernels, peaks.split_reach, peaks.stop_stride, peaks.stop_early)
 
 
 def classifier_of(forward: onnx.ModelProto) -> onnx.ModelProto:

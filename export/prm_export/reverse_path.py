@@ -10,11 +10,13 @@ from prm_export.emit import attributes_of, constant_of, input_of, node_name
 from prm_export.ends import choose_join, choose_stop
 from prm_export.errors import ExportError
 from prm_export.shapes import USUAL_MULTIPLE, Shapes, infer_shapes, known_shape, probe_size
+from prm_export.share_kernels import NO_SPREAD, ShareKernels, gaussian
 from prm_export.walks import ACTIVATIONS, PASS_THROUGH, ancestors, carrying_inputs, descendants
 
 SPREAD = 1.0
 """Cells by which a walk that is cut after its first layers would spread on its way to the stop, a standard
-deviation. Measured on EfficientNet-Lite0 from stride 32 to 16: .7 and 1.3 leave maps less like exact ones."""
+deviation. Measured on EfficientNet-Lite0 from stride 32 to 16: .7 and 1.3 leave maps less like exact ones,
+kernels that were fitted to the network more like them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ReversePath:
         turned_shapes: The same for that image turned by 90 degrees.
         probe: Height and width of that image, multiples of what all sizes have to be multiples of.
         split: The value down to which peaks are walked apart, if they share the rest of the way.
-        spread: How much wider than there, in its cells, a peak's share of that rest is taken to be.
+        spread: How a peak's probability spreads on that rest of the way, to work out its share.
         batch: Images that go in at once.
         fixed_shapes: Shapes for the one size of image that the graphs are made for; None where its sides are
             free.
@@ -43,7 +45,7 @@ class ReversePath:
     turned_shapes: Shapes
     probe: tuple[int, int]
     split: ir.Value | None = None
-    spread: float = 0.0
+    spread: ShareKernels = NO_SPREAD
     batch: int = 1
     fixed_shapes: Shapes | None = None
 
@@ -89,6 +91,7 @@ def find_reverse_path(
     *,
     split_stride: int | None = None,
     split_reach: int | None = None,
+    share_kernels: ShareKernels | None = None,
     stop_early: bool = False,
     batch: int = 1,
     size: tuple[int, int] | None = None,
@@ -105,6 +108,7 @@ def find_reverse_path(
             of them all the way.
         split_reach: Cells of the class response maps around a peak that its walk has to itself, in place of
             ``split_stride``.
+        share_kernels: What peaks that join at a reach share by; a Gaussian if None.
         stop_early: Stop at the first layer of the stop's stride that the walk reaches, not at the last.
         batch: Images that go in at once.
         size: Height and width of the only images that the graphs have to take; None leaves them free.
@@ -122,13 +126,20 @@ def find_reverse_path(
     between = ancestors(head, carrying_inputs) & descendants(stop, carrying_inputs)
     nodes = tuple(node for node in reversed(model.graph) if node in between)
     turned = infer_shapes(model, width, height)
-    split, spread = None, 0.0
+    split, spread = None, NO_SPREAD
     if split_reach is not None:
-        split, spread = choose_join(image, head, nodes, split_reach, shapes), SPREAD
+        split = choose_join(image, head, nodes, split_reach, shapes)
+        spread = share_kernels or gaussian(SPREAD)
         if split is stop or split.producer() not in between:
             raise ExportError(
                 f"a walk to stride {stop_stride} ends before it reaches farther than {split_reach} cells: "
                 "use --prm exact, or a smaller --split-reach"
+            )
+        channels = known_shape(shapes, split)[1]
+        if spread.mix is not None and len(spread.mix) != channels:
+            raise ExportError(
+                f"the share kernels were fitted to {len(spread.mix)} channels, and there are {channels} "
+                "where peaks join here: run prm-export fit-shares for this network"
             )
     elif split_stride is not None:
         if split_stride <= stop_stride:

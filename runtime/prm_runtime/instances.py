@@ -135,8 +135,10 @@ class Instances:
         )
 
     @classmethod
-    def empty(cls, classes: Sequence[str], height: int, width: int) -> Instances:
-        """No instances on a frame of that size."""
+    def empty(
+        cls, classes: Sequence[str], height: int, width: int, prms: NDArray[np.float32] | None = None
+    ) -> Instances:
+        """No instances on a frame of that size, and no ``prms`` [0, h2, w2] of theirs."""
         return cls(
             tuple(classes),
             np.zeros(0, np.int64),
@@ -144,6 +146,7 @@ class Instances:
             np.zeros((0, 2), np.float32),
             np.zeros((0, 4), np.int64),
             np.zeros((0, height, width), np.bool_),
+            prms,
         )
 
 

@@ -44,7 +44,10 @@ def rehearse(manifest: Manifest, settings: RetrievalSettings) -> None:
     """Do the host's part of a small made-up frame: its arrays have the types that those of real ones have."""
     noise = np.random.default_rng(0)
     frame = noise.integers(0, 256, (*_FRAME, 3), np.uint8)
-    preprocess(frame, manifest.preprocessing)  # first: the network can run while the rest is loaded
+    # first: the network can run while the rest is loaded
+    shrinking = {"size": manifest.preprocessing.multiple, "profile": None}
+    for preprocessing in (manifest.preprocessing.model_copy(update=shrinking), manifest.preprocessing):
+        preprocess(frame, preprocessing)
     generator = ProposalGenerator(replace(manifest.proposals, long_side=_LONG_SIDE))
     graph = generator.regions(frame)
     classes = len(manifest.classes)

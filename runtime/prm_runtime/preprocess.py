@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from prm_proposals.shrink import shrink
+from prm_proposals.shrink import is_averaged, shrink, shrink_planes
 from prm_runtime.manifest import Preprocessing
 
 
@@ -52,8 +52,11 @@ def preprocess(frame: NDArray[np.uint8], settings: Preprocessing) -> NDArray[np.
     Returns:
         float32 [1, 3, h, w], contiguous, with h and w from :func:`input_size`.
     """
-    resized = resize(frame, *input_size(frame.shape[0], frame.shape[1], settings))
-    planes: NDArray[np.float32] = _planes(resized, _normalised(settings.mean, settings.std))
+    height, width = input_size(frame.shape[0], frame.shape[1], settings)
+    table = _normalised(settings.mean, settings.std)
+    if is_averaged(frame, height, width):
+        return shrink_planes(frame, height, width, table)
+    planes: NDArray[np.float32] = _planes(resize(frame, height, width), table)
     return planes
 
 

@@ -313,8 +313,8 @@ class Segmenter:
             check_room(out, frame_size)
         with self.times.stage("retrieval"):
             if len(evidence.peaks) == 0:
-                nothing = Instances.empty(self.classes, *frame_size)
-                return replace(nothing, masks=nothing.masks if out is None else out[:0], prms=evidence.prms)
+                nothing = Instances.empty(self.classes, *frame_size, evidence.prms)
+                return nothing if out is None else replace(nothing, masks=out[:0])
             found = self._retrieval(evidence)
             scores = probability(found.scores, self.settings)
             keep = scores >= self._min_score

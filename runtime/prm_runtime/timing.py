@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from threading import Lock
 from time import perf_counter
+from types import TracebackType
 
 STAGES = ("decode", "forward", "back-propagation", "proposals", "retrieval", "following", "draw", "write")
 
@@ -27,14 +27,9 @@ class StageTimes:
         self._counts: dict[str, int] = {}
         self._lock = Lock()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[None]:
         """Add the time spent inside the ``with`` block to stage ``name``."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, perf_counter() - start)
+        return _Stage(self, name)
 
     def add(self, name: str, seconds: float) -> None:
         """Add ``seconds`` to stage ``name``; may be called from any thread."""
@@ -49,3 +44,18 @@ class StageTimes:
     def count(self, name: str) -> int:
         """How often a stage ran."""
         return self._counts.get(name, 0)
+
+
+class _Stage(AbstractContextManager[None]):
+    """One stretch of a stage; a frame has several, and a generator takes longer to begin and end."""
+
+    def __init__(self, times: StageTimes, name: str) -> None:
+        self._times, self._name = times, name
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._times.add(self._name, perf_counter() - self._start)

@@ -11,7 +11,7 @@ from tests.fixtures.command_line import Command, command
 from tests.fixtures.networks import Network, random_network, write_checkpoint
 
 from prm_export.cli import main
-from prm_export.commands import export
+from prm_export.commands import source
 from prm_train.backbones import BACKBONES, create_backbone
 from prm_train.fcn import FullyConvolutional
 
@@ -61,4 +61,4 @@ def prm_export(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 @pytest.fixture
 def ready_classifier(monkeypatch: pytest.MonkeyPatch, tiny: Network) -> None:
     """Save the second that torch takes to export the tiny network."""
-    monkeypatch.setattr(export, "export_classifier", lambda *_, **__: tiny.classifier)
+    monkeypatch.setattr(source, "export_classifier", lambda *_, **__: tiny.classifier)

@@ -13,7 +13,7 @@ from tests.fixtures.media import moving_blobs, write_png
 from tests.fixtures.networks import Network, write_checkpoint
 from tests.fixtures.voc_tree import write_voc_tree
 
-from prm_export.calibration import FEWEST, calibration_pictures
+from prm_export.calibration import FEWEST, pictures_of
 from prm_export.errors import ExportError
 from prm_proposals.settings import ProposalSettings, RetrievalSettings, TreeSettings
 from prm_runtime.bundle import Bundle, write_bundle
@@ -114,8 +114,8 @@ def test_what_does_not_go_together_is_said(
 
 
 def test_calibration_takes_pictures_from_the_whole_folder(pictures: Path) -> None:
-    assert len(calibration_pictures(pictures, 100)) == FEWEST + 1
-    chosen = calibration_pictures(pictures, 8)
+    assert len(pictures_of(pictures, 100, "here")) == FEWEST + 1
+    chosen = pictures_of(pictures, 8, "here")
     assert len(chosen) == 8
     assert (chosen[0] == draw_blobs()[0]).all()
     assert (chosen[-1] == moving_blobs(FEWEST + 1)[-1]).all()
@@ -123,5 +123,5 @@ def test_calibration_takes_pictures_from_the_whole_folder(pictures: Path) -> Non
 
 def test_a_handful_of_pictures_is_too_few(tmp_path: Path) -> None:
     write_png(tmp_path / "one.png", draw_blobs()[0])
-    with pytest.raises(ExportError, match="1 pictures are too few to know the ranges from"):
-        calibration_pictures(tmp_path, 100)
+    with pytest.raises(ExportError, match="here: 1 pictures are too few to learn from"):
+        pictures_of(tmp_path, 100, "here")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -17,14 +20,15 @@ from tests.fixtures.small_nets import (
     random_image,
     residual_net,
 )
-from tests.oracles.peak_backprop import Walker
-from tests.oracles.share_splitting import enlarged, shared_maps
+from tests.oracles.peak_backprop import Maps, Walker
+from tests.oracles.share_splitting import by_groups, enlarged, shared_maps, widened
 
 from prm_export.errors import ExportError
 from prm_export.oracle import Oracle
 from prm_export.pipeline import Graphs, build_graphs
 from prm_export.reverse_path import SPREAD
 from prm_export.rules.base import EPSILON
+from prm_export.share_kernels import ShareKernels, kernels_in
 from prm_runtime.backends import BACKENDS, create_backend
 
 
@@ -39,7 +43,22 @@ def deep_net() -> onnx.ModelProto:
 def expected_maps(graphs: Graphs, image: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     assert graphs.split is not None
     walker = Walker(graphs.classifier, image, IMAGE_MINIMUM, EPSILON)
-    return shared_maps(walker, peaks.tolist(), graphs.split, graphs.stop, graphs.spread)
+
+    def spread(P: Maps) -> Maps:
+        mix, kernels = graphs.spread.mix, graphs.spread.kernels
+        if mix is not None:
+            return by_groups(P, mix, kernels)
+        return widened(P.sum(0), SPREAD) if kernels else P.sum(0)
+
+    return shared_maps(walker, peaks.tolist(), graphs.split, graphs.stop, spread)
+
+
+def kernels_for(channels: int, groups: int = 3) -> ShareKernels:
+    """Kernels of no network."""
+    random = np.random.default_rng(0)
+    mix = random.random((channels, groups)).astype(np.float32)
+    shapes = (groups, groups, 3, 3), (1, groups, 5, 5)
+    return ShareKernels(mix, tuple(random.random(shape).astype(np.float32) for shape in shapes))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -60,11 +79,43 @@ def test_walks_that_join_near_their_peaks_share_as_the_loops_do(engine: str, sto
     if BACKENDS[engine].missing():
         pytest.skip(f"{engine} is not installed")
     graphs = build_graphs(deep_net(), options(stop, split_reach=reach))
-    assert graphs.spread == SPREAD
+    assert graphs.spread.mix is None
+    assert graphs.spread.kernels
     image = random_image()
     peaks, prms = Compiled(graphs, engine).maps(image, count=4)
     assert len(peaks) == 4
     assert_maps_agree(prms, expected_maps(graphs, image, peaks), 1e-4)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(("stop", "reach", "channels"), [(1, 1, 5), (2, 2, 7)])
+def test_walks_share_by_kernels_as_the_loops_do(engine: str, stop: int, reach: int, channels: int) -> None:
+    if BACKENDS[engine].missing():
+        pytest.skip(f"{engine} is not installed")
+    kernels = kernels_for(channels)
+    graphs = build_graphs(deep_net(), options(stop, split_reach=reach, share_kernels=kernels))
+    image = random_image()
+    peaks, prms = Compiled(graphs, engine).maps(image, count=4)
+    assert len(peaks) == 4
+    assert_maps_agree(prms, expected_maps(graphs, image, peaks), 1e-4)
+
+
+def test_kernels_of_another_network_are_refused() -> None:
+    with pytest.raises(ExportError, match="fitted to 6 channels, and there are 5 where peaks join here"):
+        build_graphs(deep_net(), options(2, split_reach=1, share_kernels=kernels_for(6)))
+
+
+def test_a_graph_knows_the_kernels_that_it_was_built_with() -> None:
+    kernels = kernels_for(5)
+    with_kernels, without = (
+        build_graphs(deep_net(), options(2, split_reach=1, share_kernels=given)) for given in (kernels, None)
+    )
+    found = kernels_in(with_kernels.backprop)
+    assert found is not None
+    np.testing.assert_array_equal(found.mix, kernels.mix)
+    for ours, theirs in zip(found.kernels, kernels.kernels, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert kernels_in(without.backprop) is None
 
 
 @pytest.mark.parametrize(("reach", "channels"), [(1, 5), (2, 7)])
@@ -80,9 +131,18 @@ def test_walks_that_never_come_that_far_cannot_join() -> None:
         build_graphs(deep_net(), options(2, split_reach=3))
 
 
-@pytest.mark.parametrize("way", [{"split_stride": 4}, {"split_reach": 1}])
-def test_the_oracle_of_exports_shares_as_the_loops_do(way: dict[str, int]) -> None:
-    graphs = build_graphs(residual_net(), options(1, **way))
+@pytest.mark.parametrize(
+    ("net", "way"),
+    [
+        (residual_net, {"split_stride": 4}),
+        (residual_net, {"split_reach": 1}),
+        (deep_net, {"split_reach": 1, "share_kernels": kernels_for(5)}),
+    ],
+)
+def test_the_oracle_of_exports_shares_as_the_loops_do(
+    net: Callable[[], onnx.ModelProto], way: dict[str, Any]
+) -> None:
+    graphs = build_graphs(net(), options(1, **way))
     image = random_image()
     peaks = best_peaks(Compiled(graphs).forward(image), 4)
     oracle = Oracle(graphs.classifier, IMAGE_MINIMUM)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tests.oracles.peak_backprop import Maps, Walker
 
 
 def shared_maps(
-    walker: Walker, peaks: Sequence[Sequence[int]], split: str, stop: str, spread: float = 0.0
+    walker: Walker,
+    peaks: Sequence[Sequence[int]],
+    split: str,
+    stop: str,
+    spread: Callable[[Maps], Maps] = lambda P: P.sum(0),
 ) -> Maps:
     """Peak Response Maps [P, h, w]: ``PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m)``, each of sum 1.
 
@@ -20,12 +24,12 @@ def shared_maps(
         peaks: Class, row and column of each.
         split: Name of the value down to which each peak is walked alone.
         stop: Name of the value at which the maps are read.
-        spread: Standard deviation of the Gaussian that coarse maps are widened by, in their cells.
+        spread: What coarse maps [h, w] are made of probabilities [C, h, w] by.
     """
     apart = [walker.walk(*walker.seed(peak), split) for peak in peaks]
     apart = [P / P.sum() for P in apart]
     fine = walker.walk(split, np.sum(apart, axis=0), stop).sum(0)
-    up = np.stack([enlarged(widened(P.sum(0), spread), fine.shape) for P in apart])
+    up = np.stack([enlarged(spread(P), fine.shape) for P in apart])
     prms = np.zeros_like(up)
     for n, row, column in np.ndindex(up.shape):
         total = up[:, row, column].sum()
@@ -36,8 +40,6 @@ def shared_maps(
 
 def widened(coarse: Maps, spread: float) -> Maps:
     """A Gaussian of this standard deviation over every cell, which is of sum 1 on an endless map."""
-    if not spread:
-        return coarse
     wide = np.zeros_like(coarse)
     far = range(-100, 101)
     whole = sum(np.exp(-(d**2) / (2 * spread**2)) for d in far) ** 2
@@ -46,6 +48,23 @@ def widened(coarse: Maps, spread: float) -> Maps:
             squared = (to[0] - cell[0]) ** 2 + (to[1] - cell[1]) ** 2
             wide[to] += coarse[cell] * np.exp(-squared / (2 * spread**2)) / whole
     return wide
+
+
+def by_groups(P: Maps, mix: Maps, kernels: Sequence[Maps]) -> Maps:
+    """Probabilities [C, h, w] in groups of channels, mix [C, G], under kernels [G', G, k, k] in turn."""
+    maps = np.stack(
+        [sum(weight * of_channel for weight, of_channel in zip(column, P, strict=True)) for column in mix.T]
+    )
+    for kernel in kernels:
+        reach = kernel.shape[2] // 2
+        spread = np.zeros((len(kernel), *P.shape[1:]))
+        for into, of, down, right in np.ndindex(*kernel.shape):
+            for row, column in np.ndindex(*P.shape[1:]):
+                y, x = row + down - reach, column + right - reach
+                if 0 <= y < P.shape[1] and 0 <= x < P.shape[2]:
+                    spread[into, row, column] += kernel[into, of, down, right] * maps[of, y, x]
+        maps = spread
+    return maps[0]
 
 
 def enlarged(coarse: Maps, size: tuple[int, ...]) -> Maps:

@@ -8,7 +8,7 @@ from skimage import data
 from tests.oracles import preprocess as oracle
 
 from prm_proposals.boundary import boundary_strength, lab_image
-from prm_proposals.shrink import shrink
+from prm_proposals.shrink import shrink, shrink_planes
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,17 @@ def test_boundaries_are_those_of_the_gradient_by_definition(shape: tuple[int, in
     surround = np.asarray(gradient, np.float32)
     expected = surround / (oracle.cv2.GaussianBlur(surround, (0, 0), 8.0) + 0.5 * surround.mean())
     np.testing.assert_allclose(found, expected / expected.mean(), rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(("size", "small"), [((27, 40), (19, 28)), ((64, 48), (31, 48))])
+def test_planes_hold_what_the_values_of_the_smaller_picture_stand_for(
+    size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    table = random.random((3, 256), dtype=np.float32)
+    planes = shrink_planes(image, *small, table)
+    assert planes.shape == (1, 3, *small)
+    shrunk = shrink(image, *small)
+    for channel in range(3):
+        np.testing.assert_array_equal(planes[0, channel], table[channel, shrunk[..., channel]])

@@ -78,11 +78,24 @@ def test_thread_counts_are_checked(threads: int) -> None:
 )
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_streams_share_the_threads_out(
-    name: str, threads: int | None, streams: int, each: int | None
+    name: str, threads: int | None, streams: int, each: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("prm_runtime.backends.openvino.usable_cpus", lambda: 8)
     backend = create_backend(name, threads, streams)
     assert backend.threads == each
     assert backend.concurrent or streams == 1
+
+
+@pytest.mark.parametrize(
+    ("threads", "in_work", "each"), [(None, 4, None), (8, 4, 2), (9, 4, 2), (2, 2, 1), (7, 2, 3)]
+)
+def test_openvino_has_frames_to_spare_where_all_cpus_are_its_own(
+    threads: int | None, in_work: int, each: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prm_runtime.backends.openvino.usable_cpus", lambda: 8)
+    backend = create_backend("openvino", threads, 2)
+    assert backend.in_work == in_work
+    assert each in (None, backend.threads)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
@@ -128,6 +141,30 @@ print(received)
 def test_signals_come_as_usual_after_openvino_was_let_go_of() -> None:
     done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[2]", (done.returncode, done.stderr)
+
+
+FIRST_FRAMES = """
+import sys
+from threading import Barrier, Thread
+from prm_runtime.backends.openvino import openvino
+
+sys.setswitchinterval(1e-6)
+together = Barrier(4)
+
+def convert() -> None:
+    together.wait()
+    openvino.Type.f32.to_dtype()  # what the first frame of each stream does
+
+threads = [Thread(target=convert) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_frames_of_streams_do_not_wait_for_each_other() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_FRAMES], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("streams", [0, -1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,29 +10,21 @@ from typing import Annotated
 
 import typer
 
-from prm_export.assemble import Variant, assemble, refuse_failed
-from prm_export.calibration import calibration_pictures
-from prm_export.classifier import export_classifier
+from prm_export.assemble import Variant, assemble, refuse_failed, with_shares
+from prm_export.calibration import pictures_of
 from prm_export.commands import options
 from prm_export.commands.assumptions import assumptions, normalisation
+from prm_export.commands.source import check_output, network_of
 from prm_export.comparison import compare
 from prm_export.errors import ExportError
 from prm_export.foreign import check_scores, foreign_material
-from prm_export.material import Material, with_settings
+from prm_export.material import with_settings
 from prm_export.precision import Precision
-from prm_export.provenance import provenance
-from prm_export.reexport import bundle_material
-from prm_export.rules import RULES
 from prm_export.sizes import with_sizes
 from prm_export.verify import Check, packaged_picture, report
-from prm_proposals.presets import for_taps
-from prm_runtime.bundle import find_bundle, write_bundle
+from prm_runtime.bundle import write_bundle
 from prm_runtime.console import stderr
-from prm_runtime.manifest import Preprocessing
 from prm_runtime.sources.pictures import read_picture
-from prm_train.checkpoint import load_checkpoint
-
-SUFFIX = ".prm"
 
 
 class WeightsDtype(StrEnum):
@@ -41,16 +32,6 @@ class WeightsDtype(StrEnum):
 
     float16 = "float16"
     float32 = "float32"
-
-
-class StopStride(StrEnum):
-    """Strides at which the reverse pass can end."""
-
-    pixels = "1"
-    half = "2"
-    quarter = "4"
-    eighth = "8"
-    sixteenth = "16"
 
 
 class RuleName(StrEnum):
@@ -90,8 +71,9 @@ def export(
     prm: options.Mode = options.Prm.exact,
     split_stride: options.Split = options.SplitStride.eighth,
     split_reach: options.SplitReach = None,
+    shares: options.Shares = None,
     stop_stride: Annotated[
-        StopStride | None,
+        options.StopStride | None,
         typer.Option(
             help="Image pixels per cell of the Peak Response Maps; 1 goes to the pixels.",
             show_default="2, or the next that there is",
@@ -137,13 +119,17 @@ def export(
     """
     if window is not None and window % 2 == 0:
         raise ExportError(f"the peak window must be odd, found {window}: use {window - 1} or {window + 1}")
-    _check_output(output)
+    check_output(output)
     if split_reach is not None and prm is not options.Prm.shared:
         raise ExportError("--split-reach goes with --prm shared")
+    if shares is not None and split_reach is None:
+        raise ExportError("--shares goes with --split-reach")
     if (calibrate is not None) != (precision is Precision.int8):
         raise ExportError("--precision int8 goes with --calibrate FOLDER, and other precisions without")
     picture = packaged_picture() if verify_image is None else read_picture(verify_image)
-    calibration = [] if calibrate is None else calibration_pictures(calibrate, calibrate_count)
+    calibration = (
+        [] if calibrate is None else pictures_of(calibrate, calibrate_count, f"--calibrate {calibrate}")
+    )
     checks: list[Check] = []
     if onnx is not None:
         if source is not None or labels is None:
@@ -159,9 +145,7 @@ def export(
     elif labels or mean or std:
         raise ExportError("--labels, --mean and --std go with --onnx: checkpoints and bundles know their own")
     else:
-        source = find_bundle(source)
-        read = checkpoint_material if source.suffix != SUFFIX or source.is_dir() else bundle_material
-        material = read(source, rule.value)
+        material = network_of(source, rule.value)
         sized = with_sizes(material.preprocessing, size, dynamic, profile)
         material = replace(material, preprocessing=sized)
     if settings_from is not None:
@@ -179,6 +163,8 @@ def export(
         fused=fused,
         rules=rule.value,
     )
+    if shares is not None:
+        material = with_shares(material, shares, variant)
     with stderr.status("building the graphs and verifying them against the oracle"):
         built = assemble(output.stem, material, variant, picture, calibration)
     checks += built.checks
@@ -206,28 +192,3 @@ def export(
         manifest = comparison.recorded_in(manifest)
     write_bundle(output, manifest, built.members)
     stderr.print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
-
-
-def checkpoint_material(folder: Path, rules: str = "paper") -> Material:
-    model, config = load_checkpoint(folder)
-    known = provenance(config.backbone, config.provenance)
-    with stderr.status("exporting the classifier"):
-        classifier = export_classifier(model, optimize=RULES[rules].folds)
-    return Material(
-        classifier=classifier,
-        reference=model.forward_with_features,
-        classes=config.classes,
-        preprocessing=Preprocessing(size=config.input_size, mean=config.mean, std=config.std),
-        aggregation=config.aggregation,
-        provenance=known,
-        proposals=for_taps(config.taps),
-    )
-
-
-def _check_output(path: Path) -> None:
-    """Fail now rather than after the export."""
-    if path.is_dir():
-        raise ExportError(f"{path} is a folder: give the file to write, such as {path / 'NAME.prm'}")
-    nearest = next(folder for folder in path.absolute().parents if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ExportError(f"{path} cannot be written: {nearest} is no folder that you may write to")

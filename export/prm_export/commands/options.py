@@ -11,6 +11,16 @@ import typer
 from prm_export.precision import Precision as PrecisionChoice
 
 
+class StopStride(StrEnum):
+    """Strides at which the reverse pass can end."""
+
+    pixels = "1"
+    half = "2"
+    quarter = "4"
+    eighth = "8"
+    sixteenth = "16"
+
+
 class Prm(StrEnum):
     """How several peaks are back-propagated."""
 
@@ -50,6 +60,15 @@ SplitReach = Annotated[
         min=1,
         help="In place of --split-stride: shared peaks join before a walk reaches farther than this many "
         "cells of the class map around its peak. 1 is the cheapest.",
+        show_default=False,
+    ),
+]
+Shares = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What prm-export fit-shares wrote for this network and walk: shared maps come much closer to "
+        "exact ones. A bundle that is exported again keeps its own.",
         show_default=False,
     ),
 ]

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from prm_export.emit import constant_of, input_of, make_model
 from prm_export.passes.gains import Gains
 from prm_export.passes.phases import last_phases, probability_in_phases
-from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability, widen
+from prm_export.passes.shares import SMALLEST_MASS, join, shares, visiting_probability
 from prm_export.reverse_path import ReversePath
 from prm_export.rules.base import Carried, ReverseGraph
 from prm_export.walks import ACTIVATIONS
@@ -49,8 +49,7 @@ def build_backprop(path: ReversePath, gains: Gains, in_phases: bool = False) -> 
         rule = gains.rules.operators[node.op_type]
         G = reverse.sum(carried.pop(node.outputs[0]))
         if gains.split is not None and node.outputs[0] is path.split:
-            G, apart = join(reverse, G, received[gains.split])
-            coarse = widen(reverse, apart, path.spread)
+            G, coarse = join(reverse, G, received[gains.split], path.spread)
         if G.reach is not None and node.op_type not in KEEP_WINDOWS:
             G = Carried(reverse.spread(G), pointwise=False)
         if node in gains.layers:

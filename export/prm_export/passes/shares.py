@@ -7,46 +7,60 @@ Where a cell of the fine map lies under several peaks, each gets its share of th
     PRM_n = fine · up(coarse_n) / Σ_m up(coarse_m),   then of sum 1
 
 with bilinear ``up``; where no coarse map reaches, all share alike. One peak alone gets its exact map. Walks
-that join early would spread on; a Gaussian widens coarse maps by as much before they are compared.
+that join early would spread on; coarse maps are spread by as much before they are compared
+(:mod:`prm_export.share_kernels`).
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from prm_export.passes.state_shapes import dims_of, state
 from prm_export.rules.base import Carried, ReverseGraph
+from prm_export.share_kernels import MIXED, SPREAD, ShareKernels
 
 SMALLEST_MASS = 1e-30
-DEVIATIONS = 8
-"""Standard deviations out to which a Gaussian in two dimensions is larger than the smallest mass."""
 
 
 def visiting_probability(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> ir.Value:
     """Σ_c U⁺ · G: probability per cell, float32 [P, 1, h, w]."""
+    return _of_cells(reverse, _of_channels(reverse, G, evidence))
+
+
+def _of_channels(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> Carried:
+    """U⁺ · G: probability per cell and channel."""
     if G.reach is not None:
-        product = reverse.op("Mul", G.value, reverse.around_peaks(evidence, G.reach))
-        windows = reverse.op("ReduceSum", product, reverse.int64(2), keepdims=1)
-        return reverse.windows.spread(windows, G.reach)
-    product = reverse.op("Mul", reverse.spread(G), evidence)
-    return reverse.op("ReduceSum", product, reverse.int64(1), keepdims=1)
+        there = reverse.around_peaks(evidence, G.reach)
+        return replace(G, value=reverse.op("Mul", G.value, there))
+    return Carried(reverse.op("Mul", reverse.spread(G), evidence), pointwise=False)
 
 
-def join(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> tuple[Carried, ir.Value]:
+def _of_cells(reverse: ReverseGraph, P: Carried) -> ir.Value:
+    if P.reach is not None:
+        windows = reverse.op("ReduceSum", P.value, reverse.int64(2), keepdims=1)
+        return reverse.windows.spread(windows, P.reach)
+    return reverse.op("ReduceSum", P.value, reverse.int64(1), keepdims=1)
+
+
+def join(
+    reverse: ReverseGraph, G: Carried, evidence: ir.Value, kernels: ShareKernels
+) -> tuple[Carried, ir.Value]:
     """Bring each peak to mass 1 and add them up.
 
     Args:
         reverse: Where to emit.
         G: At the split, for every peak.
         evidence: U⁺ there, float32 [1, C, h, w].
+        kernels: How the peaks' probability would spread on.
 
     Returns:
-        G of all peaks together, [1, C, h, w], and the coarse maps, float32 [P, 1, h, w], each of sum 1 and
+        G of all peaks together, [1, C, h, w], and the coarse maps after that spread, float32 [P, 1, h, w],
         nowhere quite 0 (all 0 where a peak has no evidence).
     """
-    P = visiting_probability(reverse, G, evidence)
+    by_channel = _of_channels(reverse, G, evidence)
+    P = _of_cells(reverse, by_channel)
     mass = reverse.op("ReduceSum", P, reverse.int64(2, 3), keepdims=1)
     # a peak without evidence has G but no P, and must not drown the others
     there = reverse.op("Greater", mass, reverse.constant(SMALLEST_MASS))
@@ -59,27 +73,25 @@ def join(reverse: ReverseGraph, G: Carried, evidence: ir.Value) -> tuple[Carried
         together = reverse.op("ReduceSum", scaled, reverse.int64(0), keepdims=1)
     state(together, dims_of(evidence))
     least = reverse.op("Where", there, reverse.constant(SMALLEST_MASS), reverse.constant(0.0))
-    return Carried(together, pointwise=False), reverse.op("Add", reverse.op("Mul", P, inverse), least)
+    coarse = reverse.op("Mul", _spread(reverse, by_channel, P, kernels), inverse)
+    return Carried(together, pointwise=False), reverse.op("Add", coarse, least)
 
 
-def gaussian(spread: float) -> NDArray[np.float64]:
-    """Weights of a Gaussian of this standard deviation in cells, of sum 1: float64 [2 k + 1]."""
-    reach = int(np.ceil(DEVIATIONS * spread))
-    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * spread**2))
-    normalised: NDArray[np.float64] = weights / weights.sum()
-    return normalised
-
-
-def widen(reverse: ReverseGraph, coarse: ir.Value, spread: float) -> ir.Value:
-    """Coarse maps [P, 1, h, w] under a Gaussian of this standard deviation in cells; 0 leaves them."""
-    if not spread:
-        return coarse
-    weights = gaussian(spread)
-    reach = len(weights) // 2
-    column = reverse.constant(weights.reshape(1, 1, -1, 1))
-    row = reverse.constant(weights.reshape(1, 1, 1, -1))
-    coarse = reverse.op("Conv", coarse, column, pads=[reach, 0, reach, 0])
-    return reverse.op("Conv", coarse, row, pads=[0, reach, 0, reach])
+def _spread(reverse: ReverseGraph, by_channel: Carried, P: ir.Value, kernels: ShareKernels) -> ir.Value:
+    """P [P, 1, h, w] after the spread that the kernels describe."""
+    maps = P
+    if kernels.mix is not None and by_channel.reach is not None:
+        groups = reverse.op("MatMul", by_channel.value, reverse.constant(kernels.mix))
+        groups.name = MIXED
+        maps = reverse.windows.spread(groups, by_channel.reach)
+    elif kernels.mix is not None:
+        maps = reverse.op("Conv", by_channel.value, reverse.constant(kernels.mix.T[:, :, None, None]))
+        maps.name = MIXED
+    for n, kernel in enumerate(kernels.kernels):
+        rows, columns = (side // 2 for side in kernel.shape[2:])
+        maps = reverse.op("Conv", maps, reverse.constant(kernel), pads=[rows, columns, rows, columns])
+        maps.name = f"{SPREAD}{n}"
+    return maps
 
 
 def shares(reverse: ReverseGraph, coarse: ir.Value, fine: ir.Value) -> ir.Value:
@@ -87,7 +99,7 @@ def shares(reverse: ReverseGraph, coarse: ir.Value, fine: ir.Value) -> ir.Value:
 
     Args:
         reverse: Where to emit.
-        coarse: From :func:`join`, widened.
+        coarse: From :func:`join`.
         fine: P at the stop, float32 [1, 1, h, w].
     """
     peaks = reverse.op("Shape", coarse, end=2)

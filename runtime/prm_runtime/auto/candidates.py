@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from prm_runtime.backends import BACKENDS
+from prm_runtime.backends.base import usable_cpus
 from prm_runtime.engines.cache import EngineCache
 from prm_runtime.manifest import Manifest
 from prm_runtime.nvidia import driver_version
@@ -51,7 +51,7 @@ class ChoiceKey(BaseModel):
             threads=threads,
             versions={package: number for package, number in found.items() if number},
             cpu=_cpu_model(),
-            cpus=_usable_cpus(),
+            cpus=usable_cpus(),
             driver=driver_version(),
             engines=tuple(_built_engines(graphs)),
         )
@@ -92,7 +92,3 @@ def _cpu_model() -> str:
     lines = _CPUINFO.read_text(errors="replace").splitlines() if _CPUINFO.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
     return next(names, platform.processor() or platform.machine())
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

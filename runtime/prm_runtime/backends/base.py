@@ -98,10 +98,12 @@ class Backend(Protocol):
 
 def threads_of_each(threads: int | None, streams: int) -> int | None:
     """How many of ``threads`` CPU threads, None standing for all, each of several runs at once gets."""
-    if streams == 1:
-        return threads
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, (threads or usable) // streams)
+    return threads if streams == 1 else max(1, (threads or usable_cpus()) // streams)
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from prm_runtime.backends.base import ANY_USE, GraphUse, threads_of_each
+from prm_runtime.backends.base import ANY_USE, GraphUse, threads_of_each, usable_cpus
 from prm_runtime.engines.cache import EngineKey
 from prm_runtime.engines.compiled import CompiledCache
 from prm_runtime.engines.openvino_import import without_converter
@@ -25,9 +25,15 @@ from prm_runtime.onnx_wire import read_signature
 with without_converter():
     import openvino
 
+# Its first call makes a table, which two threads at once would wait for each other over for ever.
+openvino.Type.f32.to_dtype()
+
 MAX_COMPILED_SHAPES = (
     8  # pictures of a folder come in few aspects; each costs memory and a second of compiling
 )
+SPARE = 2
+"""Frames in work for each that the CPUs can work on at once: every run puts the thread that asks for it to
+sleep and wakes one of OpenVINO's, and meanwhile a CPU waits if there is no other frame."""
 
 
 class OpenVinoGraph:
@@ -142,6 +148,8 @@ class OpenVino:
     def __init__(self, threads: int | None = None, streams: int = 1) -> None:
         """Choose the number of threads; ``None`` uses all physical cores. ``streams`` runs share them."""
         self.concurrent = streams > 1  # else there is one request per size, whose tensors are used again
+        if streams > 1 and (threads is None or threads >= usable_cpus()):
+            streams *= SPARE
         self.threads, self._streams = threads_of_each(threads, streams), streams
         self.in_work = streams
         self._core = _core()
@@ -150,7 +158,7 @@ class OpenVino:
         if streams > 1:
             self._config |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": streams}
         if threads:
-            self._config["INFERENCE_NUM_THREADS"] = threads
+            self._config["INFERENCE_NUM_THREADS"] = max(threads, streams)
 
     @property
     def description(self) -> str:
