@@ -10,8 +10,8 @@ of the network; kernels that were fitted to exact maps (:mod:`prm_export.fit_sha
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +93,13 @@ class FittedShares:
             with safe_open(path, "numpy") as file:
                 walk = json.loads((file.metadata() or {})["prm_shares"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            mix = tensors.pop("mix", None)
+            return cls(ShareKernels(mix, tuple(tensors[name] for name in sorted(tensors))), **walk)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ExportError(
                 f"{path} cannot be read as share kernels ({error}): give a file that prm-export fit-shares "
                 "wrote"
             ) from error
-        mix = tensors.pop("mix", None)
-        kernels = tuple(tensors[name] for name in sorted(tensors))
-        return cls(ShareKernels(mix, kernels), **walk)
 
 
 def gaussian(deviation: float) -> ShareKernels:
@@ -121,8 +120,6 @@ def kernels_in(backprop: onnx.ModelProto) -> ShareKernels | None:
         return None
     if mix.ndim == 4:
         mix = mix[:, :, 0, 0].T
-    convolutions: Sequence[ir.Node] = [
-        made[f"{SPREAD}{n}"] for n in range(len(made)) if f"{SPREAD}{n}" in made
-    ]
-    kernels = [array_of(input_of(node, 1)) for node in convolutions]
+    convolutions = takewhile(made.__contains__, (f"{SPREAD}{n}" for n in count()))
+    kernels = [array_of(input_of(made[name], 1)) for name in convolutions]
     return ShareKernels(mix, tuple(kernel for kernel in kernels if kernel is not None))

@@ -16,7 +16,7 @@ from tests.fixtures.media import write_png
 from tests.fixtures.networks import CLASSES, INPUT_SIZE, Network, write_checkpoint
 
 from prm_export import provenance
-from prm_export.commands import export as command
+from prm_export.commands import source as command
 from prm_export.pipeline import build_graphs
 from prm_proposals import presets
 from prm_proposals.settings import RetrievalSettings

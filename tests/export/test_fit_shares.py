@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from safetensors.numpy import save_file
 from tests.export.test_passes_shares import deep_net
 from tests.fixtures.command_line import Command
 from tests.fixtures.media import moving_blobs, write_png
@@ -82,6 +83,12 @@ def test_a_file_holds_what_was_fitted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no tensors", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ExportError, match="give a file that prm-export fit-shares wrote"):
+        FittedShares.read(tmp_path / "x")
+
+
+def test_a_file_about_another_walk_than_ours_is_refused(tmp_path: Path) -> None:
+    save_file({"kernel_0": np.ones((1, 1, 3, 3), np.float32)}, tmp_path / "x", {"prm_shares": '{"reach": 1}'})
     with pytest.raises(ExportError, match="give a file that prm-export fit-shares wrote"):
         FittedShares.read(tmp_path / "x")
 

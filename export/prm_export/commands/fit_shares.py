@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,10 @@ from prm_export.assemble import Variant, graph_options
 from prm_export.calibration import pictures_of
 from prm_export.commands.options import StopEarly, StopStride
 from prm_export.commands.source import check_output, network_of
-from prm_export.errors import ExportError
 from prm_export.fit_shares import STEPS, PeakWalker, Walks, fit_shares, misplaced
 from prm_export.pipeline import build_graphs
 from prm_export.reverse_path import SPREAD
-from prm_export.share_kernels import FittedShares, ShareKernels, gaussian
+from prm_export.share_kernels import FittedShares, gaussian
 from prm_runtime.console import stderr
 from prm_runtime.preprocess import preprocess
 
@@ -54,7 +54,7 @@ def fit_shares_command(
     Gaussian stands for it. Takes a few minutes: peaks are walked one by one. Those of a tuned
     bundle are the ones that will be live.
     """
-    check_output(output)
+    check_output(output, "NAME.safetensors")
     material = network_of(source)
     variant = Variant(stop_stride=int(stop_stride), stop_early=stop_early, split_reach=split_reach)
     options = graph_options(material, variant)
@@ -67,11 +67,8 @@ def fit_shares_command(
         walks = walk_peaks(preprocess(frame, material.preprocessing))
         walked += [] if walks is None else [walks]
     held_out, rest = walked[::HELD_OUT], [walks for n, walks in enumerate(walked) if n % HELD_OUT]
-    kernels: ShareKernels | None = None
-    for found in track(fit_shares(rest, steps), "fitting", steps, console=stderr, transient=True):
-        kernels = found
-    if kernels is None:
-        raise ExportError("nothing was fitted")
+    fitting = track(fit_shares(rest, steps), "fitting", steps, console=stderr, transient=True)
+    kernels = deque(fitting, maxlen=1).pop()
     before, after = (100 * misplaced(held_out, each) for each in (gaussian(SPREAD), kernels))
     FittedShares(kernels, split_reach, int(stop_stride), stop_early).write(output)
     peaks = sum(len(walks.at_stop) for walks in held_out)

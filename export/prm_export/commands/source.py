@@ -52,10 +52,14 @@ def checkpoint_material(folder: Path, rules: str = "paper") -> Material:
     )
 
 
-def check_output(path: Path) -> None:
-    """Fail now rather than after the export."""
+def check_output(path: Path, example: str = f"NAME{SUFFIX}") -> None:
+    """Fail now rather than after all the work.
+
+    Raises:
+        ExportError: If the file cannot be written.
+    """
     if path.is_dir():
-        raise ExportError(f"{path} is a folder: give the file to write, such as {path / 'NAME.prm'}")
+        raise ExportError(f"{path} is a folder: give the file to write, such as {path / example}")
     nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ExportError(f"{path} cannot be written: {nearest} is no folder that you may write to")
