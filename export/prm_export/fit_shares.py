@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from prm_export.errors import ExportError
-from prm_export.oracle import Oracle, of_mass_one, spread
+from prm_export.oracle import Oracle, of_mass_one, spread, spread_by
 from prm_export.passes.shares import SMALLEST_MASS
 from prm_export.pipeline import GraphOptions, Graphs
 from prm_export.share_kernels import ShareKernels
@@ -144,9 +144,8 @@ def _start(channels: int, random: torch.Generator) -> tuple[Tensor, list[Tensor]
 
 
 def _relative_entropy(walks: Walks, mix: Tensor, logarithms: Sequence[Tensor]) -> Tensor:
-    maps = torch.einsum("nchw,cg->nghw", walks.at_split.float(), mix.softmax(1))
-    for logarithm in logarithms:
-        maps = F.conv2d(maps, logarithm.exp(), padding=SIDE // 2)
+    kernels = [logarithm.exp() for logarithm in logarithms]
+    maps = spread_by(walks.at_split.float(), mix.softmax(1), kernels)
     right = walks.at_stop / walks.at_stop.sum(0).clamp_min(SMALLEST_MASS)
     given = _shares(maps[:, 0], walks)
     ratio = right.clamp_min(SMALLEST_MASS).log() - given.clamp_min(SMALLEST_MASS).log()

@@ -126,13 +126,15 @@ class Oracle:
 
 def spread(P: Tensor, kernels: ShareKernels) -> Tensor:
     """Probability [N, C, h, w] after the spread that share kernels describe, [N, 1, h, w]."""
-    if kernels.mix is None:
-        maps = P.sum(1, keepdim=True)
-    else:
-        maps = torch.einsum("nchw,cg->nghw", P, torch.tensor(kernels.mix, dtype=P.dtype))
-    for kernel in kernels.kernels:
-        sides = (kernel.shape[2] // 2, kernel.shape[3] // 2)
-        maps = F.conv2d(maps, torch.tensor(kernel, dtype=P.dtype), padding=sides)
+    mix = None if kernels.mix is None else torch.tensor(kernels.mix, dtype=P.dtype)
+    return spread_by(P, mix, [torch.tensor(kernel, dtype=P.dtype) for kernel in kernels.kernels])
+
+
+def spread_by(P: Tensor, mix: Tensor | None, kernels: Sequence[Tensor]) -> Tensor:
+    """:func:`spread` by share kernels that are tensors."""
+    maps = P.sum(1, keepdim=True) if mix is None else torch.einsum("nchw,cg->nghw", P, mix)
+    for kernel in kernels:
+        maps = F.conv2d(maps, kernel, padding=(kernel.shape[2] // 2, kernel.shape[3] // 2))
     return maps
 
 
