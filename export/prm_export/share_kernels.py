@@ -26,7 +26,7 @@ from prm_export.errors import ExportError
 
 DEVIATIONS = 8
 """Standard deviations out to which a Gaussian in two dimensions is larger than the smallest mass."""
-MIXED, SPREAD = "share_groups", "share_spread_"
+GROUPED_VALUE, SPREAD_VALUE = "share_groups", "share_spread_"
 """Names of the values in a reverse graph that groups of channels and each convolution make."""
 
 Kernel = NDArray[np.float32]
@@ -114,12 +114,12 @@ def kernels_in(backprop: onnx.ModelProto) -> ShareKernels | None:
     """The fitted kernels that a reverse graph was built with, None if there are none."""
     model = ir.from_proto(backprop)
     made = {value.name: node for node in model.graph for value in node.outputs}
-    mixing = made.get(MIXED)
+    mixing = made.get(GROUPED_VALUE)
     mix = None if mixing is None else array_of(input_of(mixing, 1))
     if mix is None:
         return None
     if mix.ndim == 4:
         mix = mix[:, :, 0, 0].T
-    convolutions = takewhile(made.__contains__, (f"{SPREAD}{n}" for n in count()))
+    convolutions = takewhile(made.__contains__, (f"{SPREAD_VALUE}{n}" for n in count()))
     kernels = [array_of(input_of(made[name], 1)) for name in convolutions]
     return ShareKernels(mix, tuple(kernel for kernel in kernels if kernel is not None))

@@ -19,7 +19,7 @@ import onnx_ir as ir
 
 from prm_export.passes.state_shapes import dims_of, state
 from prm_export.rules.base import Carried, ReverseGraph
-from prm_export.share_kernels import MIXED, SPREAD, ShareKernels
+from prm_export.share_kernels import GROUPED_VALUE, SPREAD_VALUE, ShareKernels
 
 SMALLEST_MASS = 1e-30
 
@@ -82,15 +82,15 @@ def _spread(reverse: ReverseGraph, by_channel: Carried, P: ir.Value, kernels: Sh
     maps = P
     if kernels.mix is not None and by_channel.reach is not None:
         groups = reverse.op("MatMul", by_channel.value, reverse.constant(kernels.mix))
-        groups.name = MIXED
+        groups.name = GROUPED_VALUE
         maps = reverse.windows.spread(groups, by_channel.reach)
     elif kernels.mix is not None:
         maps = reverse.op("Conv", by_channel.value, reverse.constant(kernels.mix.T[:, :, None, None]))
-        maps.name = MIXED
+        maps.name = GROUPED_VALUE
     for n, kernel in enumerate(kernels.kernels):
         rows, columns = (side // 2 for side in kernel.shape[2:])
         maps = reverse.op("Conv", maps, reverse.constant(kernel), pads=[rows, columns, rows, columns])
-        maps.name = f"{SPREAD}{n}"
+        maps.name = f"{SPREAD_VALUE}{n}"
     return maps
 
 
